@@ -1,0 +1,47 @@
+#include "kernels/apply.hpp"
+
+#include <cstring>
+#include <type_traits>
+
+namespace gradcore {
+namespace {
+
+template <class Part>
+void scale(Part* part, std::int64_t count, double factor) noexcept {
+  for (std::int64_t i = 0; i < count; ++i) part[i] = narrow<Part>(widen(part[i]) * factor);
+}
+
+/// The general case, element by element.
+template <class Element>
+void rewrite(Element* element, std::int64_t count, const Change& change) noexcept {
+  const Replacement replacement = change.replacement.within(kLargest<typename PartOf<Element>::type>);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Parts before = load(element[i]);
+    Parts value = before;
+    if (change.repair != kPropagate && kind_of(value, change.overflow) != Kind::kFinite) {
+      value = change.repair == kReplace ? replaced(value, change.overflow, replacement) : Parts{};
+    }
+    if (change.factor != 1.0) value = {value.real * change.factor, value.imag * change.factor};
+    value = clamped(value, change.limit);
+    // What did not change keeps its bits, a NaN's payload among them.
+    if (std::memcmp(&value, &before, sizeof value) != 0) store(element[i], value);
+  }
+}
+
+}  // namespace
+
+void apply(Number number, void* data, std::int64_t count, const Change& change) noexcept {
+  with_element(number, [&](auto* type) {
+    using Element = std::remove_pointer_t<decltype(type)>;
+    using Part = typename PartOf<Element>::type;
+    if (change.repair == kZeroParameters) {
+      std::memset(data, 0, static_cast<std::size_t>(count) * sizeof(Element));
+    } else if (change.repair == kPropagate && !(change.limit < std::numeric_limits<double>::infinity())) {
+      scale(static_cast<Part*>(data), count * PartOf<Element>::count, change.factor);
+    } else {
+      rewrite(static_cast<Element*>(data), count, change);
+    }
+  });
+}
+
+}  // namespace gradcore

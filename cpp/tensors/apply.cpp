@@ -1,0 +1,90 @@
+#include "tensors/apply.hpp"
+
+#include <c10/util/Exception.h>
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/apply.hpp"
+#include "tensors/blocks.hpp"
+#include "tensors/gradients.hpp"
+
+namespace gradcore {
+namespace {
+
+Change change_of(const ApplyOptions& options) {
+  Change change;
+  change.repair = static_cast<Repair>(options.repair);
+  change.overflow = options.overflow;
+  change.limit = options.limit;
+  if (options.replacement) {
+    const auto values = *options.replacement;
+    change.replacement = {values[0], values[1], values[2]};
+  }
+  return change;
+}
+
+/// What of `change` one gradient needs, by what was measured of it.
+Change needed(Change change, const double* column, std::int64_t stride, double factor) {
+  const auto at = [&](Row row) { return column[row * stride]; };
+  const bool ordinary = at(kNan) + at(kPosinf) + at(kNeginf) == 0.0;
+  if (ordinary) change.repair = kPropagate;
+  change.factor = factor;
+  // Not measured is NaN, and so is not known to be within the limit.
+  if (ordinary && at(kMaxAbs) * factor <= change.limit) {
+    change.limit = std::numeric_limits<double>::infinity();
+  }
+  return change;
+}
+
+}  // namespace
+
+void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Tensor& factors,
+                const std::optional<at::Tensor>& skip, const ApplyOptions& options) {
+  const auto n = static_cast<std::int64_t>(gradients.size());
+  TORCH_CHECK_VALUE(table.dim() == 2 && table.size(0) == kRows && table.size(1) == n + 1 &&
+                        table.scalar_type() == at::kDouble,
+                    "apply_() takes the float64 table [", static_cast<int>(kRows), ", ", n + 1,
+                    "] that measure() gave for the same list; got ", table.scalar_type(), " ",
+                    table.sizes(), ".");
+  TORCH_CHECK_VALUE(factors.scalar_type() == at::kDouble &&
+                        (factors.dim() == 0 || (factors.dim() == 1 && factors.size(0) == n)),
+                    "apply_() takes float64 factors, one for all (0-d) or one for each of the ", n,
+                    " gradients; got ", factors.scalar_type(), " ", factors.sizes(), ".");
+  for (const at::Tensor& gradient : gradients) {
+    TORCH_CHECK_TYPE(!gradient.defined() || gradient.layout() != c10::kSparse || gradient.is_coalesced(),
+                     "apply_() takes coalesced sparse tensors; got one that is not. Call .coalesce() on it.");
+  }
+  if (skip && skip->item<bool>()) return;
+
+  const at::Tensor rows = table.contiguous(), each = factors.contiguous();
+  const double* const column = rows.const_data_ptr<double>();
+  const double* const factor = each.const_data_ptr<double>();
+  const Change change = change_of(options);
+  const std::vector<Elements> list = elements_of(gradients);
+  std::vector<Change> changes;
+  std::vector<bool> chosen;
+  changes.reserve(list.size());
+  chosen.reserve(list.size());
+  for (std::int64_t i = 0; i < n; ++i) {
+    changes.push_back(needed(change, column + i, n + 1, factor[each.dim() == 0 ? 0 : i]));
+    chosen.push_back(!changes.back().nothing() && list[static_cast<std::size_t>(i)].numel > 0);
+  }
+
+  const std::vector<Block> blocks = cut(list, chosen);
+  std::vector<char*> memory(list.size(), nullptr);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (chosen[i]) memory[i] = static_cast<char*>(list[i].dense.mutable_data_ptr());
+  }
+  for_each_block(list, blocks, [&](std::size_t i) {
+    const Block& block = blocks[i];
+    const Elements& elements = list[block.gradient];
+    const auto offset = block.begin * static_cast<std::int64_t>(elements.dense.element_size());
+    apply(elements.number, memory[block.gradient] + offset, block.count, changes[block.gradient]);
+  });
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (chosen[i]) finish_write(list[i]);
+  }
+}
+
+}  // namespace gradcore

@@ -1,0 +1,27 @@
+#pragma once
+// Carrying out a plan on lists of gradients on the CPU. Knows libtorch, not Python.
+
+#include <ATen/core/Tensor.h>
+
+#include <optional>
+
+#include "tensors/measure.hpp"
+
+namespace gradcore {
+
+/// The options of one application, as the operator `gradcore::apply_` takes them.
+struct ApplyOptions {
+  std::int64_t repair = 0;  ///< `Repair`
+  Values replacement;
+  double overflow;
+  double limit;  ///< infinity for none
+};
+
+/// Repairs, scales and clamps in one pass over those tensors that need it; the others are not touched.
+///
+/// `table` is what `measure` said of the same list. `factors` is float64, one for all or one each; a
+/// factor of exactly 1 changes no bit. Nothing happens where `skip` is given and true.
+void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Tensor& factors,
+                const std::optional<at::Tensor>& skip, const ApplyOptions& options);
+
+}  // namespace gradcore

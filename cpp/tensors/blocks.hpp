@@ -1,0 +1,27 @@
+#pragma once
+// Cutting a list of gradients into blocks and sharing them out among threads.
+
+#include <functional>
+#include <vector>
+
+#include "tensors/gradients.hpp"
+
+namespace gradcore {
+
+/// A stretch of one gradient that one thread deals with at once.
+struct Block {
+  std::size_t gradient;  ///< index into the list
+  std::int64_t begin;    ///< first element
+  std::int64_t count;
+};
+
+/// Cuts those elements of `list` for which `chosen` is true into blocks of at most 128 KB, in order.
+/// An empty `chosen` means all.
+std::vector<Block> cut(const std::vector<Elements>& list, const std::vector<bool>& chosen = {});
+
+/// Calls visit(i) for every block, from several threads if there is enough to do for them. A thread
+/// gets a contiguous range of about as many bytes as the others.
+void for_each_block(const std::vector<Elements>& list, const std::vector<Block>& blocks,
+                    const std::function<void(std::size_t)>& visit);
+
+}  // namespace gradcore

@@ -1,0 +1,142 @@
+#include "tensors/gradients.hpp"
+
+#include <ATen/core/grad_mode.h>
+#include <c10/core/GradMode.h>
+#include <c10/util/Exception.h>
+
+#include <utility>
+
+namespace gradcore {
+namespace {
+
+/// Remembers stretches of memory: a small open hash table, sized once.
+class Memories {
+ public:
+  explicit Memories(std::size_t expected) {
+    std::size_t size = 16;
+    while (size < 2 * expected) size *= 2;
+    slots_.resize(size);
+  }
+
+  /// True if the same stretch was added before.
+  bool add(const void* data, std::int64_t numel) {
+    const auto hash = (reinterpret_cast<std::uintptr_t>(data) >> 4) * 0x9e3779b97f4a7c15u;
+    for (std::size_t i = hash >> 32;; ++i) {
+      auto& slot = slots_[i & (slots_.size() - 1)];
+      if (slot.first == nullptr) {
+        slot = {data, numel};
+        return false;
+      }
+      if (slot.first == data && slot.second == numel) return true;
+    }
+  }
+
+ private:
+  std::vector<std::pair<const void*, std::int64_t>> slots_;
+};
+
+Number number_of(c10::ScalarType type) {
+  switch (type) {
+    case at::kHalf: return Number::kFloat16;
+    case at::kBFloat16: return Number::kBfloat16;
+    case at::kFloat: return Number::kFloat32;
+    case at::kDouble: return Number::kFloat64;
+    case at::kComplexHalf: return Number::kComplex32;
+    case at::kComplexFloat: return Number::kComplex64;
+    case at::kComplexDouble: return Number::kComplex128;
+    default:
+      C10_THROW_ERROR(TypeError, c10::str("gradcore takes float16, bfloat16, float32, float64, complex32, "
+                                          "complex64 and complex128 tensors; got ",
+                                          c10::toString(type), "."));
+  }
+}
+
+/// Without its expanded dimensions: the memory itself, each element once.
+at::Tensor unexpanded(at::Tensor tensor) {
+  for (std::int64_t d = 0; d < tensor.dim(); ++d) {
+    if (tensor.stride(d) == 0 && tensor.size(d) > 1) tensor = tensor.narrow(d, 0, 1);
+  }
+  return tensor;
+}
+
+Elements elements_of(const at::Tensor& tensor) {
+  Elements found;
+  if (!tensor.defined()) return found;
+  check_supported(tensor);
+  found.present = true;
+  found.number = number_of(tensor.scalar_type());
+  found.dense = tensor;
+  if (tensor.layout() == c10::kSparse) {
+    found.dense = (tensor.is_coalesced() ? tensor : tensor.coalesce())._values();
+  }
+  const bool lazy = tensor.is_conj() || tensor.is_neg();
+  if (lazy || !found.dense.is_non_overlapping_and_dense()) {
+    const std::int64_t numel = found.dense.numel();
+    found.dense = unexpanded(found.dense);
+    if (found.dense.numel() > 0) found.times = numel / found.dense.numel();
+    if (lazy || !found.dense.is_non_overlapping_and_dense()) {
+      found.original = found.dense;
+      found.dense = found.original.resolve_conj().resolve_neg().contiguous();
+    }
+  }
+  found.numel = found.dense.numel();
+  found.data = found.numel > 0 ? found.dense.const_data_ptr() : nullptr;
+  return found;
+}
+
+}  // namespace
+
+std::int64_t Elements::bytes() const {
+  return numel * static_cast<std::int64_t>(dense.defined() ? dense.element_size() : 0);
+}
+
+std::vector<at::Tensor> gradients_of(at::TensorList parameters) {
+  std::vector<at::Tensor> gradients;
+  gradients.reserve(parameters.size());
+  for (const at::Tensor& parameter : parameters) {
+    const at::Tensor& gradient = parameter.grad();
+    if (gradient.defined() && gradient.layout() == c10::kSparse && !gradient.is_coalesced()) {
+      const at::NoGradGuard no_grad;
+      parameter.mutable_grad() = gradient.coalesce();
+    }
+    gradients.push_back(parameter.grad());
+  }
+  return gradients;
+}
+
+void check_supported(const at::Tensor& tensor) {
+  const auto layout = tensor.layout();
+  TORCH_CHECK_TYPE(!tensor.key_set().has(c10::DispatchKey::Python),
+                   "gradcore takes plain tensors; got a tensor subclass. Pass its local tensor.");
+  TORCH_CHECK_TYPE(!tensor.is_quantized(), "gradcore takes floating point tensors; got a quantized one.");
+  TORCH_CHECK_TYPE(!tensor.is_nested(), "gradcore takes plain tensors; got a nested one.");
+  TORCH_CHECK_TYPE(layout == c10::kStrided || layout == c10::kSparse,
+                   "gradcore takes strided and sparse COO tensors; got layout ", layout, ".");
+  TORCH_CHECK_TYPE(!tensor.is_meta(), "gradcore takes tensors with data; got one on the meta device.");
+  number_of(tensor.scalar_type());
+}
+
+std::vector<Elements> elements_of(at::TensorList tensors) {
+  const at::NoGradGuard no_grad;
+  std::vector<Elements> list;
+  list.reserve(tensors.size());
+  Memories memories(tensors.size());
+  for (const at::Tensor& tensor : tensors) {
+    Elements found = elements_of(tensor);
+    const at::Tensor& memory = found.original.defined() ? found.original : found.dense;
+    if (found.numel > 0 && memories.add(memory.const_data_ptr(), found.numel)) found.numel = 0;
+    list.push_back(std::move(found));
+  }
+  return list;
+}
+
+void finish_write(const Elements& elements) {
+  const at::NoGradGuard no_grad;
+  if (elements.original.defined()) {
+    elements.original.copy_(elements.dense);  // moves the version itself
+  } else if (!elements.dense.is_inference()) {
+    elements.dense.unsafeGetTensorImpl()->bump_version();
+  }
+}
+
+}  // namespace gradcore

@@ -1,0 +1,80 @@
+"""Gradient health for PyTorch: measure, repair, clip, step and report in one call."""
+
+from gradcore.core import measure
+from gradcore.errors import (
+    GradcoreError,
+    NonfiniteGradientError,
+    PluginConflictError,
+    PluginError,
+    UnknownPluginError,
+)
+from gradcore.functional import (
+    clip_grad_norm_,
+    clip_grad_value_,
+    clip_grads_with_norm_,
+    get_total_norm,
+)
+from gradcore.guard import Guard
+from gradcore.history import History
+from gradcore.hooks import hookimpl
+from gradcore.loading import build_info
+from gradcore.plan import (
+    Clamp,
+    Keep,
+    Plan,
+    Propagate,
+    Replace,
+    Scale,
+    Skip,
+    Stop,
+    ZeroElements,
+    ZeroParameters,
+)
+from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
+from gradcore.registry import Registry
+from gradcore.repair import repair_, repair_parameters_
+from gradcore.report import Counts, Finding, Report
+from gradcore.statistics import Statistics
+from gradcore.stepping import safe_backward, safe_step
+
+__version__: str = build_info()["version"]
+
+__all__ = [
+    "Clamp",
+    "ClipStrategy",
+    "Counts",
+    "Finding",
+    "GradcoreError",
+    "Guard",
+    "HealthCheck",
+    "History",
+    "Keep",
+    "NonfiniteGradientError",
+    "NonfinitePolicy",
+    "Plan",
+    "PluginConflictError",
+    "PluginError",
+    "Propagate",
+    "Registry",
+    "Replace",
+    "Report",
+    "Scale",
+    "Sink",
+    "Skip",
+    "Statistics",
+    "Stop",
+    "UnknownPluginError",
+    "ZeroElements",
+    "ZeroParameters",
+    "build_info",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+    "hookimpl",
+    "measure",
+    "repair_",
+    "repair_parameters_",
+    "safe_backward",
+    "safe_step",
+]

@@ -1,0 +1,29 @@
+from torch import Tensor
+
+version: str
+torch: str
+cuda: str
+openmp: bool
+
+def measure(
+    tensors: list[Tensor],
+    gradients: bool,
+    needs: int,
+    norm_type: float,
+    overflow: float,
+    replacement: list[float] | None,
+    /,
+) -> Tensor: ...
+def apply_(
+    tensors: list[Tensor],
+    gradients: bool,
+    table: Tensor,
+    factors: Tensor,
+    skip: Tensor | None,
+    repair: int,
+    replacement: list[float] | None,
+    overflow: float,
+    limit: float,
+    /,
+) -> None: ...
+def check_supported(tensor: Tensor, /) -> None: ...

@@ -1,0 +1,30 @@
+"""Our own plugin: what gradcore offers without any other package, through the door all others use.
+
+The types of the tuples make mypy prove that each class fits its protocol.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gradcore.hooks import hookimpl
+from gradcore.nonfinite import Detect, Propagate, Raise, Replace, Skip, Zero
+from gradcore.strategies import GlobalNorm, Value
+
+if TYPE_CHECKING:
+    from gradcore.protocols import ClipStrategy, NonfinitePolicy
+
+STRATEGIES: tuple[type[ClipStrategy], ...] = (GlobalNorm, Value)
+POLICIES: tuple[type[NonfinitePolicy], ...] = (Detect, Propagate, Raise, Replace, Skip, Zero)
+
+
+@hookimpl
+def gradcore_clip_strategies() -> tuple[type[ClipStrategy], ...]:
+    """Offer the strategies of `gradcore.strategies`."""
+    return STRATEGIES
+
+
+@hookimpl
+def gradcore_nonfinite_policies() -> tuple[type[NonfinitePolicy], ...]:
+    """Offer the policies of `gradcore.nonfinite`."""
+    return POLICIES

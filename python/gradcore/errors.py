@@ -1,0 +1,23 @@
+"""Everything gradcore raises on purpose: each is a `GradcoreError` and what a caller would expect."""
+
+from __future__ import annotations
+
+
+class GradcoreError(Exception):
+    """Any error that gradcore raises about the work it was given."""
+
+
+class NonfiniteGradientError(GradcoreError, ArithmeticError):
+    """Gradients, the loss or parameters hold NaN or infinite numbers, and the policy says to stop."""
+
+
+class UnknownPluginError(GradcoreError, LookupError):
+    """No strategy, policy, check or sink is registered under the name that was asked for."""
+
+
+class PluginConflictError(GradcoreError, RuntimeError):
+    """Two plugins offer the same name."""
+
+
+class PluginError(GradcoreError, RuntimeError):
+    """A plugin could not be imported, or broke the contract of what it offers."""

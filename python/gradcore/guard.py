@@ -1,0 +1,331 @@
+"""The arrow: collect, measure, decide, apply, step, report, check, sink."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+from gradcore import core
+from gradcore.attachment import Attachment, attach, require_one_evaluation
+from gradcore.decision import Decision, decide
+from gradcore.history import History
+from gradcore.measuring import Measuring
+from gradcore.parameters import Parameters, Target
+from gradcore.plan import Clamp, Scale
+from gradcore.registry import resolve
+from gradcore.reporting import Outcome, report_of
+from gradcore.strategies.global_norm import GlobalNorm
+from gradcore.streak import Streak
+from gradcore.validation import require_count
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from torch.optim import Optimizer
+
+    from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
+    from gradcore.report import Finding, Report
+    from gradcore.statistics import Statistics
+
+logger = logging.getLogger("gradcore")
+
+FORMAT = 1
+"""Of `Guard.state_dict`."""
+
+ONE = np.ones(())
+
+
+class Guard:
+    """Keeps the gradients of some parameters healthy between ``backward()`` and ``step()``.
+
+    ``clip``, ``nonfinite``, each check and each sink is an object, a registered name, or
+    ``(name, options)``.
+
+    Args:
+        target: A module, an optimizer, parameters, or (name, parameter) pairs.
+        max_norm: Largest joint Euclidean norm allowed, > 0; the option of that name of ``clip``,
+            which is ``"global_norm"`` if only this is given.  None and no ``clip``: no clipping.
+        clip: The strategy that bounds gradients.
+        nonfinite: The policy for NaN and infinite gradients, and a non-finite loss.
+        checks: What is asked of every report.
+        sinks: Where reports go.
+        history: How many reports are kept, >= 1.
+        every: Checks, sinks and history look at every so-manieth step; protection never rests.
+        max_consecutive: The so-manieth non-finite step in a row raises; None for never.
+        needs: Statistics that reports should hold beyond those always there; see `measure`.
+
+    Raises:
+        ValueError: The target holds nothing, or an option cannot be.
+        TypeError: The target holds something that is no tensor.
+        UnknownPluginError: A name is not registered.
+
+    Example:
+        >>> model = torch.nn.Linear(2, 1)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> guard = Guard(model, max_norm=1.0)
+        >>> model(torch.tensor([[3.0, float("nan")]])).sum().backward()
+        >>> guard.step(optimizer).skipped
+        True
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        max_norm: float | None = None,
+        clip: Any = None,
+        nonfinite: Any = "skip",
+        checks: Any = (),
+        sinks: Any = (),
+        history: int = 1000,
+        every: int = 1,
+        max_consecutive: int | None = 100,
+        needs: Iterable[str] | str = (),
+    ) -> None:
+        self._parameters = Parameters(target)
+        self.clip = _strategy(max_norm, clip)
+        self.nonfinite: NonfinitePolicy = resolve("nonfinite", nonfinite)
+        self.checks: list[HealthCheck] = [resolve("check", check) for check in _several(checks)]
+        self.sinks: list[Sink] = [resolve("sink", sink) for sink in _several(sinks)]
+        self.history = History(require_count("history", history))
+        self.every = require_count("every", every)
+        limit = (
+            None if max_consecutive is None else require_count("max_consecutive", max_consecutive)
+        )
+        self._streak = Streak(limit)
+        self._measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
+        self.steps = 0
+        self.stepping = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the guarded parameters, in the order of the rows of statistics and reports."""
+        return self._parameters.names
+
+    def step(self, optimizer: Optimizer, *, loss: Tensor | float | None = None) -> Report:
+        """Measure, decide, repair, clip; step unless the step is skipped; report.
+
+        A skip does not call ``optimizer.step()``, so parameters and optimizer state stay bit for
+        bit what they are, and leaves the gradients for inspection.
+
+        Args:
+            optimizer: Any optimizer that takes a step without a closure.
+            loss: The loss, one real number; a non-finite one makes the step a non-finite one.
+
+        Raises:
+            NonfiniteGradientError: The policy stops, or ``max_consecutive`` was reached; nothing
+                was changed.
+            TypeError: A gradient cannot be measured, or the optimizer needs a closure.
+        """
+        require_one_evaluation(optimizer)
+        report = self._protect(loss)
+        if not report.skipped:
+            self.stepping = True
+            try:
+                optimizer.step()
+            finally:
+                self.stepping = False
+        return self._finish(report)
+
+    def apply(self, *, loss: Tensor | float | None = None) -> Report:
+        """Everything but ``optimizer.step()``, for loops that step elsewhere.
+
+        A skip sets the gradients of the guarded parameters to None, so that the ``step()`` to come
+        changes nothing.  Arguments and errors are those of `step`.
+        """
+        report = self._protect(loss)
+        if report.skipped:
+            for parameter in self._parameters.tensors:
+                parameter.grad = None
+        return self._finish(report)
+
+    def attach(self, optimizer: Optimizer) -> Attachment:
+        """From now on ``optimizer.step()`` is guarded, with a closure or without.
+
+        Returns:
+            A handle with ``remove()``; the same one if this guard is attached already.
+
+        Raises:
+            TypeError: The optimizer evaluates its closure several times a step (LBFGS).
+            GradcoreError: Another guard is attached to the optimizer.
+        """
+        return attach(self, optimizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything with memory, as tensors and plain values: strategy, policy, counters, history."""
+        return {
+            "format": FORMAT,
+            "steps": self.steps,
+            "consecutive": self._streak.length,
+            "clip": _state(self.clip),
+            "nonfinite": _state(self.nonfinite),
+            "history": self.history.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where the guard that gave ``state`` stopped.
+
+        Raises:
+            ValueError: It is of another format, or of a guard with another strategy or policy.
+        """
+        if state.get("format") != FORMAT:
+            raise ValueError(
+                f"The state of a guard has format {FORMAT}; got {state.get('format')!r}. It was saved"
+                " by another version of gradcore."
+            )
+        for key, part in (("clip", self.clip), ("nonfinite", self.nonfinite)):
+            mine, saved = _name(part), state[key]["name"]
+            if mine != saved:
+                raise ValueError(
+                    f"The state is of a guard with {key}={saved!r}; this has {mine!r}."
+                )
+        for key, part in (("clip", self.clip), ("nonfinite", self.nonfinite)):
+            if hasattr(part, "load_state_dict"):
+                part.load_state_dict(state[key]["memory"])
+        self.history.load_state_dict(state["history"])
+        self.steps = state["steps"]
+        self._streak.length = state["consecutive"]
+
+    def close(self) -> None:
+        """Flush and close the sinks."""
+        for sink in self.sinks:
+            close = getattr(sink, "close", None)
+            if close is not None:
+                close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # The arrow ------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _protect(self, loss: Tensor | float | None) -> Report:
+        self._parameters.refresh()
+        statistics = self._measuring(self._parameters, loss, looking=self._looking)
+        decision = decide(statistics, self.nonfinite, self.clip)
+        table, factors, event, skip, stop, loss_value = _fetch(statistics, decision, loss)
+        outcome = Outcome(
+            table=table,
+            measured=statistics.measured,
+            factors=factors,
+            repair=decision.repair,
+            skipped=skip,
+            loss=loss_value,
+        )
+        report = report_of(self.steps, self.names, outcome)
+        self._streak.see(report, event=event, stop=stop)
+        if not skip:
+            self._apply(statistics, decision)
+            if (
+                isinstance(decision.bound, Clamp)
+                and statistics.max_abs.max() > decision.bound.limit
+            ):
+                # The norm of clamped elements is known only by reading them again.
+                after = self._measuring.again(self._parameters)
+                report = report_of(self.steps, self.names, replace(outcome, clamped_norm=after))
+        return report
+
+    def _apply(self, statistics: Statistics, decision: Decision) -> None:
+        core.apply_(
+            self._parameters.tensors,
+            statistics.table,
+            decision.bound,
+            decision.repair,
+            overflow=self._measuring.overflow,
+        )
+
+    def _finish(self, report: Report) -> Report:
+        if self._looking:
+            report = self._checked(report)
+            self.history.append(report)
+            self._emit(report)
+        self.steps += 1
+        return report
+
+    @property
+    def _looking(self) -> bool:
+        return self.steps % self.every == 0
+
+    def _checked(self, report: Report) -> Report:
+        findings: list[Finding] = []
+        for check in self.checks:
+            findings.extend(check(report, self.history))
+        if not findings:
+            return report
+        healthy = report.healthy and all(finding.severity == "info" for finding in findings)
+        return replace(report, findings=tuple(findings), healthy=healthy)
+
+    def _emit(self, report: Report) -> None:
+        for sink in list(self.sinks):
+            try:
+                sink(report)
+            except Exception:  # a sink never ends a training run, whatever it raises
+                logger.exception("The sink %r failed and is switched off.", sink.name)
+                self.sinks.remove(sink)
+
+
+def _fetch(
+    statistics: Statistics, decision: Decision, loss: Tensor | float | None
+) -> tuple[Any, Any, bool, bool, bool, float | None]:
+    """What the host has to know, with one wait for the device where there is one."""
+    table = statistics.table
+    factors = decision.bound.factors if isinstance(decision.bound, Scale) else None
+    flags = [~statistics.trusted, decision.skip, decision.stop]
+    loss_value = loss.detach() if isinstance(loss, Tensor) else loss
+    if table.is_cpu:
+        event, skip, stop = (flag is not None and bool(flag) for flag in flags)
+        host_factors = ONE if factors is None else factors.double().numpy()
+        value = None if loss_value is None else float(loss_value)
+        return table.numpy(), host_factors, event, skip, stop, value
+    device, none = table.device, torch.zeros((), dtype=torch.float64, device=table.device)
+    parts = [none if part is None else part for part in (*flags, loss_value, factors, table)]
+    flat = [torch.as_tensor(p, dtype=torch.float64, device=device).reshape(-1) for p in parts]
+    host = torch.cat(flat).cpu().numpy()
+    event, skip, stop = (bool(flag) for flag in host[:3])
+    split = 4 + flat[4].numel()
+    host_factors = ONE if factors is None else host[4:split].reshape(tuple(factors.shape))
+    value = None if loss_value is None else float(host[3])
+    return host[split:].reshape(tuple(table.shape)), host_factors, event, skip, stop, value
+
+
+def _strategy(max_norm: float | None, clip: Any) -> ClipStrategy | None:
+    if max_norm is None:
+        return None if clip is None else resolve("clip", clip)
+    if clip is None:
+        return GlobalNorm(max_norm)
+    if isinstance(clip, str):
+        return resolve("clip", (clip, {"max_norm": max_norm}))
+    if isinstance(clip, tuple):
+        name, options = clip
+        return resolve("clip", (name, {"max_norm": max_norm, **options}))
+    raise ValueError(
+        "max_norm is an option of a strategy given by name: give it to the object itself."
+    )
+
+
+def _several(given: Any) -> Sequence[Any]:
+    return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def _name(part: object) -> str | None:
+    return getattr(part, "name", None)
+
+
+def _state(part: object) -> dict[str, Any]:
+    state_dict = getattr(part, "state_dict", None)
+    return {"name": _name(part), "memory": state_dict() if state_dict else {}}

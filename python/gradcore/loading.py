@@ -1,0 +1,48 @@
+"""Finds the native core, makes sure that it fits the torch that is running, and says what is in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch  # first: it brings the libraries that the native core is linked against
+
+CURE = "Reinstall gradcore in this environment, or rebuild it with `pip install --no-build-isolation .`"
+
+try:
+    from gradcore import _native as native
+except ImportError as error:
+    raise ImportError(
+        f"The native core of gradcore cannot be loaded under torch {torch.__version__}: {error}. {CURE}."
+    ) from error
+
+
+def _minor(version: str) -> list[str]:
+    return version.split("+", maxsplit=1)[0].split(".")[:2]
+
+
+if _minor(native.torch) != _minor(torch.__version__):
+    raise ImportError(
+        f"gradcore was built for torch {native.torch} but torch {torch.__version__} is running. {CURE}."
+    )
+
+if native.cuda and torch.version.cuda:
+    # Its own library, so that a core built with CUDA can be imported where torch is a CPU build.
+    torch.ops.load_library(str(Path(native.__file__).with_name("_cuda.so")))
+
+
+def build_info() -> dict[str, Any]:
+    """What this build of gradcore holds.
+
+    Returns:
+        ``version`` of gradcore, ``torch`` it was built against, ``cuda`` compiled in (a version, or
+        None), ``cpu`` (instruction sets compiled in), ``cpu_in_use``, ``openmp`` (bool).
+    """
+    return {
+        "version": native.version,
+        "torch": native.torch,
+        "cuda": native.cuda or None,
+        "cpu": ("baseline",),
+        "cpu_in_use": "baseline",
+        "openmp": native.openmp,
+    }

@@ -1,0 +1,86 @@
+"""What a guard measures: the union of what everyone needs, and no more than that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gradcore import core
+
+if TYPE_CHECKING:
+    from gradcore.parameters import Parameters
+    from gradcore.plan import Replace
+    from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
+    from gradcore.statistics import Statistics
+
+
+class Measuring:
+    """Measures on behalf of a policy, a strategy, checks and sinks.
+
+    Args:
+        policy: Its ``needs``, ``overflow`` and ``replacement`` are minded.
+        strategy: Its ``needs`` and ``norm_type``.
+        watchers: Checks and sinks, whose ``needs`` count on steps they look at.
+        needs: What reports should hold beyond that.
+
+    Raises:
+        ValueError: A need is unknown, or two ask for norms ``lp`` of different order.
+    """
+
+    def __init__(
+        self,
+        policy: NonfinitePolicy,
+        strategy: ClipStrategy | None,
+        watchers: Iterable[HealthCheck | Sink],
+        needs: Iterable[str] | str,
+    ) -> None:
+        deciders = [policy] if strategy is None else [policy, strategy]
+        self._protecting = frozenset[str]().union(*(_needs(part) for part in deciders))
+        self._looking = self._protecting.union(core.needed(needs), *(_needs(w) for w in watchers))
+        orders = {
+            float(getattr(part, "norm_type", 2.0)) for part in deciders if "lp" in _needs(part)
+        }
+        if len(orders) > 1:
+            raise ValueError(
+                f"Norms of one order only can be measured; asked for {sorted(orders)}."
+            )
+        self._norm_type = orders.pop() if orders else 2.0
+        self.overflow: float = getattr(policy, "overflow", math.inf)
+        self._replacement: Replace | None = getattr(policy, "replacement", None)
+
+    def __call__(
+        self, parameters: Parameters, loss: Tensor | float | None, *, looking: bool
+    ) -> Statistics:
+        """One read of the gradients; trusted only if the loss, if there is one, is finite too."""
+        try:
+            statistics = core.measure(
+                parameters.tensors,
+                self._looking if looking else self._protecting,
+                overflow=self.overflow,
+                replacement=self._replacement,
+                norm_type=self._norm_type,
+            )
+        except TypeError as error:
+            raise parameters.explain(error) from None
+        if loss is None:
+            return statistics
+        finite = torch.as_tensor(loss).detach().isfinite()
+        if finite.numel() != 1:
+            raise ValueError(
+                f"loss must be one number; got a tensor of shape {list(finite.shape)}."
+            )
+        trusted = statistics.trusted & finite.reshape(()).to(statistics.trusted.device)
+        return replace(statistics, trusted=trusted)
+
+    def again(self, parameters: Parameters) -> float:
+        """The joint Euclidean norm as it is now."""
+        return float(core.measure_table(parameters.tensors, ())[5, -1])
+
+
+def _needs(part: object) -> frozenset[str]:
+    return core.needed(getattr(part, "needs", ()))

@@ -1,0 +1,14 @@
+"""What becomes of NaN and infinite elements, one policy a file.
+
+A policy is named after what users write: `Skip` is ``nonfinite="skip"``.  The verbs they return are
+those of `gradcore.plan`, some of which are called alike: hence ``plan.Skip`` in these files.
+"""
+
+from gradcore.nonfinite.detect import Detect
+from gradcore.nonfinite.propagate import Propagate
+from gradcore.nonfinite.replace import Replace
+from gradcore.nonfinite.skip import Skip
+from gradcore.nonfinite.stop import Raise
+from gradcore.nonfinite.zero import Zero
+
+__all__ = ["Detect", "Propagate", "Raise", "Replace", "Skip", "Zero"]

@@ -1,0 +1,96 @@
+"""What a report says of each parameter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcore.statistics import ROWS
+
+Table = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterReport:
+    """One parameter's row of a `Report`; None where nothing was measured."""
+
+    name: str
+    numel: int | None
+    """Elements of the gradient; None if there was no gradient."""
+    norm: float | None
+    """Euclidean norm of the finite elements, before clipping."""
+    max_abs: float | None
+    """Largest finite magnitude."""
+    mean: float | None
+    """Of the finite elements; of a complex gradient the modulus of the mean."""
+    std: float | None
+    """Standard deviation of the finite elements as a population, sqrt(E|x|^2 - |E x|^2)."""
+    nan: int
+    """Elements that are NaN."""
+    posinf: int
+    """Elements that are +Inf."""
+    neginf: int
+    """Elements that are -Inf."""
+    scale: float
+    """The factor that clipping applied to it."""
+
+
+class ParameterTable(Sequence[ParameterReport]):
+    """One `ParameterReport` a parameter, in the order of the model, made when it is asked for."""
+
+    __slots__ = ("_factors", "_measured", "_names", "_table")
+
+    def __init__(
+        self, names: Sequence[str], table: Table, factors: Table, measured: frozenset[str]
+    ) -> None:
+        self._names = names
+        self._table = table
+        self._factors = factors
+        self._measured = measured
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, index: int) -> ParameterReport: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ParameterReport]: ...
+    def __getitem__(self, index: int | slice) -> ParameterReport | list[ParameterReport]:
+        if isinstance(index, slice):
+            return [self._row(i) for i in range(*index.indices(len(self)))]
+        return self._row(range(len(self))[index])
+
+    def _row(self, i: int) -> ParameterReport:
+        values = dict(zip(ROWS, self._table[:, i].tolist(), strict=True))
+        present = values["present"] > 0
+        bad = int(values["nan"] + values["posinf"] + values["neginf"])
+        finite = int(values["numel"]) - bad
+        mean = std = None
+        if present and "sum" in self._measured and finite > 0:
+            mean = (
+                math.hypot(values["sum"], values["sum_imag"])
+                if values["sum_imag"]
+                else values["sum"]
+            )
+            mean /= finite
+            # The mean square may be beyond float64 where the norm is not: divide before squaring.
+            root = values["l2"] / math.sqrt(finite)
+            ratio = abs(mean) / root if root > 0 else 0.0
+            std = root * math.sqrt(max(0.0, 1.0 - ratio * ratio))
+        return ParameterReport(
+            name=self._names[i],
+            numel=int(values["numel"]) if present else None,
+            norm=values["l2"] if present else None,
+            max_abs=values["max_abs"] if present and "max_abs" in self._measured else None,
+            mean=mean,
+            std=std,
+            nan=int(values["nan"]),
+            posinf=int(values["posinf"]),
+            neginf=int(values["neginf"]),
+            scale=float(self._factors[i] if self._factors.ndim else self._factors),
+        )

@@ -1,0 +1,84 @@
+"""The verbs a strategy or a policy may ask for: a closed set, each carried out by native code.
+
+A verb that nobody knows here cannot be carried out; a new one needs a kernel, an oracle and a test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Leave every gradient within bounds as it is, bit for bit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scale:
+    """Multiply gradients by factors in [0, 1]; a factor of exactly 1 changes no bit."""
+
+    factors: Tensor
+    """float64; 0-d: one for all, 1-d: one a row of the statistics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clamp:
+    """Bring each element into [-limit, limit]; a complex element keeps its phase."""
+
+    limit: float
+    """Greater than 0, in the unit of the gradient."""
+
+
+@dataclass(frozen=True, slots=True)
+class Propagate:
+    """Leave non-finite elements where they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroElements:
+    """Set every non-finite element to zero, a complex one as a whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Give every non-finite number a value; each part of a complex element by itself.
+
+    Values beyond the largest finite number of a gradient's dtype become that number.  This is what
+    `torch.nan_to_num` does, which knows no complex32 and rounds large values to infinity.
+    """
+
+    nan: float = 0.0
+    posinf: float = 0.0
+    neginf: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroParameters:
+    """Set the whole gradient of every parameter that has a non-finite element to zero."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Skip:
+    """Do not step: parameters and optimizer state stay bit for bit what they are."""
+
+    when: Tensor
+    """0-d bool."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stop:
+    """Raise `NonfiniteGradientError` before anything is changed."""
+
+    when: Tensor
+    """0-d bool."""
+
+
+Bound: TypeAlias = Keep | Scale | Clamp
+Repair: TypeAlias = Propagate | ZeroElements | Replace | ZeroParameters
+Verb: TypeAlias = Bound | Repair | Skip | Stop
+Plan: TypeAlias = Verb | tuple[Verb, ...]
+"""One verb, or several: at most one `Bound`, at most one `Repair`, any `Skip` and `Stop`."""

@@ -1,0 +1,71 @@
+"""What a strategy, a policy, a check and a sink look like.  Structural: nothing inherits from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gradcore.history import History
+    from gradcore.plan import Plan
+    from gradcore.report import Finding, Report
+    from gradcore.statistics import Statistics
+
+
+@runtime_checkable
+class ClipStrategy(Protocol):
+    """Decides how to bound the gradients of one step.  Sees statistics, never gradients.
+
+    May have ``needs``, a tuple of names of statistics it reads beyond those always there, and
+    ``norm_type``, the order of the norm ``lp`` if that is one of them.  One with memory is an
+    `torch.nn.Module` that keeps its memory in buffers and learns only where `Statistics.trusted`.
+    """
+
+    name: ClassVar[str]
+    """What users write to ask for it: lower case, words joined by underscores."""
+
+    def __call__(self, statistics: Statistics, /) -> Plan:
+        """Return what to do.  Tensor arithmetic only: no ``.item()``, no branch on a value."""
+        ...
+
+
+@runtime_checkable
+class NonfinitePolicy(Protocol):
+    """Decides what becomes of non-finite elements, and of the step.  Sees statistics alone.
+
+    May have ``needs`` like a strategy; ``overflow``, a magnitude beyond which an element counts as
+    infinite (default: infinity); and ``replacement``, the `Replace` it is going to return, so that
+    norms are measured with the values in place.
+    """
+
+    name: ClassVar[str]
+    """What users write to ask for it: lower case, words joined by underscores."""
+
+    def __call__(self, statistics: Statistics, /) -> Plan:
+        """Return what to do.  Called every step; untrusted ones are those with an event."""
+        ...
+
+
+@runtime_checkable
+class HealthCheck(Protocol):
+    """Reads a finished report and says what is wrong with it, if anything."""
+
+    name: ClassVar[str]
+    """What users write to ask for it: lower case, words joined by underscores."""
+
+    def __call__(self, report: Report, history: History, /) -> Iterable[Finding]:
+        """Return findings; ``history`` holds the reports before this one."""
+        ...
+
+
+@runtime_checkable
+class Sink(Protocol):
+    """Takes finished reports somewhere.  May have ``close()``."""
+
+    name: ClassVar[str]
+    """What users write to ask for it: lower case, words joined by underscores."""
+
+    def __call__(self, report: Report, /) -> None:
+        """Take one report."""
+        ...

@@ -1,0 +1,157 @@
+"""What happened in one step, in plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from gradcore.parameter_table import ParameterReport
+
+Severity = Literal["info", "warning", "critical"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Numbers of non-finite elements; a complex element counts once."""
+
+    nan: int = 0
+    """Elements that are NaN, or a part of which is."""
+
+    posinf: int = 0
+    """Elements that are +Inf: complex ones with no NaN part and a +Inf one."""
+
+    neginf: int = 0
+    """Elements that are -Inf: complex ones with no NaN and no +Inf part and a -Inf one."""
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.nan + self.posinf + self.neginf
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a health check has to say about one step."""
+
+    check: str
+    """Name of the check."""
+
+    severity: Severity
+    """How bad: ``"info"``, ``"warning"`` or ``"critical"``."""
+
+    message: str
+    """What was seen, with its numbers."""
+
+    recommendation: str
+    """What to do about it, in words."""
+
+    parameters: tuple[str, ...] = ()
+    """Names of the parameters concerned; empty if it is about all."""
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    """The numbers behind the message."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The outcome of one step.  Plain numbers, so it may be kept for as long as one likes."""
+
+    step: int
+    """Calls of this guard before this one."""
+
+    norm: float
+    """Euclidean norm of the gradients as the optimizer would see them without clipping: after
+    repair; of the finite elements if the step is skipped; NaN or infinite if the policy lets such
+    elements through."""
+
+    clipped_norm: float
+    """The norm after clipping; equal to ``norm`` where nothing was clipped."""
+
+    scale: float
+    """The factor that clipping applied, the smallest if there are several; 1 for none."""
+
+    clipped: bool
+    """True if a strategy's bound changed a gradient."""
+
+    nonfinite: Counts
+    """Non-finite elements found, before repair."""
+
+    repaired: int
+    """How many of them were given other values."""
+
+    skipped: bool
+    """True if the optimizer was not allowed to step."""
+
+    restored: bool = False
+    """True if parameters and optimizer state were rolled back."""
+
+    loss: float | None = None
+    """The loss, if it was given."""
+
+    parameters: Sequence[ParameterReport] = ()
+    """A row a parameter, in the order of the model."""
+
+    first_nonfinite: str | None = None
+    """The parameter whose gradient went bad first: gradients flow from the last parameter of the
+    model to the first, so it is the last one, in model order, with a non-finite element."""
+
+    last_clean: str | None = None
+    """The parameter after it in model order, whose gradient was computed just before; None if there
+    is none, or nothing is non-finite."""
+
+    findings: tuple[Finding, ...] = ()
+    """What the health checks had to say, in the order of the checks."""
+
+    healthy: bool = True
+    """True if gradients and loss are finite and no check warns of anything."""
+
+    stability: float = 1.0
+    """How undisturbed the step was, from 0 to 1, which is: nothing happened.
+
+    ``f^4 * sqrt(clipped_norm / norm)``, with f the finite share of elements; halved for a skip,
+    quartered for a restore; 0 if the loss is not finite."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as plain numbers, strings, lists and dicts."""
+        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {
+            **fields,
+            "nonfinite": asdict(self.nonfinite) | {"total": self.nonfinite.total},
+            "parameters": [asdict(row) for row in self.parameters],
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+    def __str__(self) -> str:
+        """One line for a log."""
+        parts = [f"norm {self.norm:.3g}"]
+        if self.clipped:
+            parts[0] += f" -> {self.clipped_norm:.3g}"
+        if self.loss is not None:
+            parts.append(f"loss {self.loss:.4g}")
+        if self.nonfinite.total:
+            parts.append(f"{self.nonfinite.total} non-finite, first in {self.first_nonfinite}")
+        if self.repaired:
+            parts.append(f"{self.repaired} repaired")
+        if self.skipped:
+            parts.append("skipped")
+        if self.restored:
+            parts.append("restored")
+        return f"step {self.step}: " + ", ".join(parts)
+
+    def summary(self) -> str:
+        """Several lines: what `__str__` says, the worst parameters, and the findings."""
+        lines = [str(self), f"  stability {self.stability:.2f}"]
+        bad = [row for row in self.parameters if row.nan or row.posinf or row.neginf]
+        lines += [
+            f"  {row.name}: {row.nan} NaN, {row.posinf} +Inf, {row.neginf} -Inf of {row.numel}"
+            for row in bad[:10]
+        ]
+        if len(bad) > 10:
+            lines.append(f"  and {len(bad) - 10} parameters more")
+        lines += [
+            f"  {finding.severity}: {finding.message} {finding.recommendation}"
+            for finding in self.findings
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""From what was measured and done to a `Report`: host arithmetic on a few numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradcore.parameter_table import ParameterTable, Table
+from gradcore.plan import Propagate, ZeroParameters
+from gradcore.report import Counts, Report
+from gradcore.statistics import ROWS
+
+if TYPE_CHECKING:
+    from gradcore.plan import Repair
+
+L2 = ROWS.index("l2")
+NONFINITE = slice(ROWS.index("nan"), ROWS.index("neginf") + 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What one step measured and did, on the host."""
+
+    table: Table
+    """Float64 ``[len(ROWS), n + 1]``, as measured."""
+    measured: frozenset[str]
+    factors: Table
+    """What gradients were multiplied by: 0-d or ``[n]``."""
+    repair: Repair
+    skipped: bool
+    loss: float | None
+    clamped_norm: float | None = None
+    """The norm after clamping, where elements were clamped."""
+
+
+def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
+    """Everything a report says, except findings."""
+    table, skipped = outcome.table, outcome.skipped
+    counts = Counts(*(int(count) for count in table[NONFINITE, -1].tolist()))
+    norm = _norm(outcome, counts)
+    factors = np.ones(()) if skipped else outcome.factors
+    scale = min(1.0, float(factors.min())) if factors.size else 1.0
+    clipped_norm = norm
+    if outcome.clamped_norm is not None:
+        clipped_norm = outcome.clamped_norm
+    elif factors.ndim:
+        clipped_norm = float(_euclidean(_norms(outcome) * factors)) if math.isfinite(norm) else norm
+    elif scale < 1.0:
+        clipped_norm = norm * scale
+    clipped = scale < 1.0 or outcome.clamped_norm is not None
+    repaired = 0 if skipped or isinstance(outcome.repair, Propagate) else counts.total
+    first, last_clean = _first_nonfinite(names, table) if counts.total else (None, None)
+    loss_is_finite = outcome.loss is None or math.isfinite(outcome.loss)
+    share = 1.0 - counts.total / table[1, -1] if counts.total else 1.0
+    ratio = clipped_norm / norm if clipped and math.isfinite(norm) and norm > 0 else 1.0
+    stability = share**4 * math.sqrt(min(1.0, ratio)) * (0.5 if skipped else 1.0)
+    return Report(
+        step=step,
+        norm=norm,
+        clipped_norm=clipped_norm,
+        scale=scale,
+        clipped=clipped,
+        nonfinite=counts,
+        repaired=repaired,
+        skipped=skipped,
+        loss=outcome.loss,
+        parameters=ParameterTable(names, table, factors, outcome.measured),
+        first_nonfinite=first,
+        last_clean=last_clean,
+        healthy=counts.total == 0 and loss_is_finite,
+        stability=float(stability) if loss_is_finite else 0.0,
+    )
+
+
+def _norms(outcome: Outcome) -> Table:
+    """The norm of each gradient as the plan leaves it, without clipping."""
+    norms = outcome.table[L2, :-1]
+    if isinstance(outcome.repair, ZeroParameters) and not outcome.skipped:
+        norms = np.where(outcome.table[NONFINITE, :-1].sum(0) > 0, 0.0, norms)
+    return norms
+
+
+def _norm(outcome: Outcome, counts: Counts) -> float:
+    """The joint norm likewise."""
+    if counts.total and not outcome.skipped:
+        if isinstance(outcome.repair, Propagate):
+            return math.nan if counts.nan else math.inf
+        if isinstance(outcome.repair, ZeroParameters):
+            return _euclidean(_norms(outcome))
+    return float(outcome.table[L2, -1])
+
+
+def _euclidean(norms: Table) -> float:
+    """sqrt(sum of squares), divided by the largest first so that no square overflows."""
+    largest = float(norms.max(initial=0.0))
+    if largest == 0.0 or math.isinf(largest):
+        return largest
+    return largest * math.sqrt(float(np.square(norms / largest).sum()))
+
+
+def _first_nonfinite(names: tuple[str, ...], table: Table) -> tuple[str, str | None]:
+    """The last parameter in model order that is not finite, and the one with a gradient after it."""
+    bad = table[NONFINITE, :-1].sum(0) > 0
+    first = int(np.flatnonzero(bad)[-1])
+    after = np.flatnonzero(table[0, first + 1 : -1] > 0)
+    return names[first], names[first + 1 + int(after[0])] if after.size else None

@@ -1,0 +1,161 @@
+"""What one read of the gradients yields: a few small tensors, one row a parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ROWS: Final = (
+    "present",
+    "numel",
+    "nan",
+    "posinf",
+    "neginf",
+    "l2",
+    "l1",
+    "max_abs",
+    "sum",
+    "sum_imag",
+    "zeros",
+    "lp",
+)
+"""Rows of the native table, in order: ``cpp/kernels/table.hpp`` says the same."""
+
+ALWAYS: Final = frozenset(ROWS[:6])
+
+NEEDS: Final = {"l1": 1, "max_abs": 2, "sum": 4, "zeros": 8, "lp": 16}
+"""What can be asked for in ``needs`` and the native bit of each."""
+
+OPTIONAL: Final = (*NEEDS, "parameter_l2")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Statistics:
+    """Facts about the gradients of n parameters, on the device of the first gradient.
+
+    Every number describes the finite elements alone, so none is ever NaN; how many were not finite
+    stands beside it.  Where a policy replaces non-finite elements by values, the replacements count
+    as elements.  A parameter without a gradient has a row of zeros.
+    """
+
+    table: Tensor
+    """float64 ``[len(ROWS), n + 1]``; the last column is of all gradients taken as one vector."""
+
+    trusted: Tensor
+    """0-d bool: gradients and loss are finite, so that a strategy with memory may learn."""
+
+    measured: frozenset[str] = ALWAYS
+    """Names of the rows that were measured, and ``"parameter_l2"``."""
+
+    norm_type: float = 2.0
+    """The p of ``lp``."""
+
+    parameters_table: Tensor | None = None
+    """The same table of the parameters themselves, if ``parameter_l2`` was asked for."""
+
+    def row(self, name: str) -> Tensor:
+        """One row of the table without its total: float64 ``[n]``.
+
+        Raises:
+            AttributeError: It was not measured.
+        """
+        self._require(name)
+        return self.table[ROWS.index(name), :-1]
+
+    def total(self, name: str) -> Tensor:
+        """One statistic of all gradients taken as one vector: float64, 0-d.
+
+        Raises:
+            AttributeError: It was not measured.
+        """
+        self._require(name)
+        return self.table[ROWS.index(name), -1]
+
+    @property
+    def present(self) -> Tensor:
+        """Bool ``[n]``: the parameter has a gradient."""
+        return self.row("present") > 0
+
+    @property
+    def numel(self) -> Tensor:
+        """Elements of each gradient, a complex one counts once; float64 ``[n]``, whole numbers."""
+        return self.row("numel")
+
+    @property
+    def nan(self) -> Tensor:
+        """Elements that are NaN (complex: either part); float64 ``[n]``, whole numbers."""
+        return self.row("nan")
+
+    @property
+    def posinf(self) -> Tensor:
+        """Elements that are +Inf (complex: no part NaN, a part +Inf); float64 ``[n]``."""
+        return self.row("posinf")
+
+    @property
+    def neginf(self) -> Tensor:
+        """Elements that are -Inf (complex: no part NaN or +Inf, a part -Inf); float64 ``[n]``."""
+        return self.row("neginf")
+
+    @property
+    def nonfinite(self) -> Tensor:
+        """Elements that are NaN or infinite; float64 ``[n]``, whole numbers."""
+        return self.nan + self.posinf + self.neginf
+
+    @property
+    def l2(self) -> Tensor:
+        """Euclidean norm of each gradient's finite elements; float64 ``[n]``."""
+        return self.row("l2")
+
+    @property
+    def norm(self) -> Tensor:
+        """Euclidean norm of all finite elements together; float64, 0-d."""
+        return self.table[5, -1]
+
+    @property
+    def l1(self) -> Tensor:
+        """Sum of magnitudes; float64 ``[n]``."""
+        return self.row("l1")
+
+    @property
+    def max_abs(self) -> Tensor:
+        """Largest magnitude; float64 ``[n]``, 0 for no elements."""
+        return self.row("max_abs")
+
+    @property
+    def sum(self) -> Tensor:
+        """Sum of the elements, of a complex gradient of the real parts; float64 ``[n]``."""
+        return self.row("sum")
+
+    @property
+    def sum_imag(self) -> Tensor:
+        """Sum of the imaginary parts, 0 for a real gradient; float64 ``[n]``.  Comes with ``sum``."""
+        return self.row("sum_imag")
+
+    @property
+    def zeros(self) -> Tensor:
+        """Elements that are exactly zero (complex: both parts); float64 ``[n]``, whole numbers."""
+        return self.row("zeros")
+
+    @property
+    def lp(self) -> Tensor:
+        """Norm of order ``norm_type`` of each gradient; float64 ``[n]``."""
+        return self.row("lp")
+
+    @property
+    def parameter_l2(self) -> Tensor:
+        """Euclidean norm of each parameter itself; float64 ``[n]``."""
+        if self.parameters_table is None:
+            self._require("parameter_l2")
+        assert self.parameters_table is not None  # noqa: S101 - for mypy
+        return self.parameters_table[5, :-1]
+
+    def _require(self, name: str) -> None:
+        if name not in self.measured:
+            known = ", ".join(sorted(ALWAYS)) + ", " + ", ".join(OPTIONAL)
+            if name not in {*ROWS, *OPTIONAL}:
+                raise AttributeError(f"There is no statistic {name!r}. Known: {known}.")
+            asked = "sum" if name == "sum_imag" else name
+            raise AttributeError(f"{name} was not measured: add {asked!r} to `needs`.")

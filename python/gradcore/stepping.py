@@ -1,0 +1,83 @@
+"""One call in place of two lines: the functions most people need."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from gradcore.guard import Guard
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+    from gradcore.report import Report
+
+_guards: weakref.WeakKeyDictionary[Optimizer, list[tuple[dict[str, Any], Guard]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def safe_step(
+    optimizer: Optimizer,
+    *,
+    guard: Guard | None = None,
+    loss: Tensor | float | None = None,
+    **options: Any,
+) -> Report:
+    """Measure, repair, clip and step in one call.
+
+    Without ``guard`` one is made for this optimizer and these options, and kept as long as the
+    optimizer lives, so that a strategy with memory keeps it.
+
+    Args:
+        optimizer: Any `torch.optim.Optimizer` that takes a step without a closure.
+        guard: What to guard with.
+        loss: The loss; a non-finite one makes the step a non-finite one.
+        **options: Those of `Guard`; not together with ``guard``.
+
+    Returns:
+        What was seen and done.
+
+    Raises:
+        ValueError: ``guard`` and options are given both.
+        NonfiniteGradientError: As in `Guard.step`.
+        TypeError: As in `Guard.step`, or an option is unknown.
+
+    Example:
+        >>> model = torch.nn.Linear(1, 1, bias=False)
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> model(torch.tensor([[4.0]])).sum().backward()
+        >>> print(safe_step(optimizer, max_norm=1.0))
+        step 0: norm 4 -> 1
+    """
+    if guard is None:
+        guard = _guard_of(optimizer, options)
+    elif options:
+        raise ValueError(
+            f"guard is given, so {', '.join(sorted(options))} would be ignored: give options to Guard."
+        )
+    return guard.step(optimizer, loss=loss)
+
+
+def safe_backward(loss: Tensor, guard: Guard) -> Report:
+    """Run ``loss.backward()`` and apply ``guard``, which looks at the loss as well.
+
+    ``optimizer.step()`` is up to the caller; after a skip the gradients are None, so it changes
+    nothing.
+
+    Raises:
+        NonfiniteGradientError: As in `Guard.step`.
+    """
+    loss.backward()  # type: ignore[no-untyped-call]
+    return guard.apply(loss=loss)
+
+
+def _guard_of(optimizer: Optimizer, options: dict[str, Any]) -> Guard:
+    known = _guards.setdefault(optimizer, [])
+    for made_with, guard in known:
+        if made_with == options:
+            return guard
+    guard = Guard(optimizer, **options)
+    known.append((options, guard))
+    return guard

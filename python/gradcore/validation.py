@@ -1,0 +1,36 @@
+"""Checks of options that several places make, each worded once."""
+
+from __future__ import annotations
+
+import math
+
+
+def require_positive(name: str, value: float) -> float:
+    """Return ``value`` as a float if it is finite and > 0, else raise `ValueError`."""
+    number = float(value)
+    if not (math.isfinite(number) and number > 0.0):
+        raise ValueError(f"{name} must be finite and greater than 0; got {value}.")
+    return number
+
+
+def require_order(name: str, value: float) -> float:
+    """Return the order of a p-norm as a float if it is > 0 (infinity too), else raise `ValueError`."""
+    number = float(value)
+    if not number > 0.0:
+        raise ValueError(f"{name} must be greater than 0, or infinite; got {value}.")
+    return number
+
+
+def require_threshold(name: str, value: float) -> float:
+    """Return ``value`` as a float if it is > 0 (infinity too, which means never), else raise."""
+    number = float(value)
+    if not number > 0.0:
+        raise ValueError(f"{name} must be greater than 0; got {value}.")
+    return number
+
+
+def require_count(name: str, value: int) -> int:
+    """Return ``value`` if it is an integer of at least 1, else raise `ValueError`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
+    return value

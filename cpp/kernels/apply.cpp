@@ -14,11 +14,13 @@ void scale(Part* part, std::int64_t count, double factor) noexcept {
 /// The general case, element by element.
 template <class Element>
 void rewrite(Element* element, std::int64_t count, const Change& change) noexcept {
-  const Replacement replacement = change.replacement.within(kLargest<typename PartOf<Element>::type>);
+  const Replacement replacement = change.replacement.as<typename PartOf<Element>::type>();
   for (std::int64_t i = 0; i < count; ++i) {
     const Parts before = load(element[i]);
     Parts value = before;
-    if (change.repair != kPropagate && kind_of(value, change.overflow) != Kind::kFinite) {
+    if (change.repair == kZeroParameters) {
+      value = {};
+    } else if (change.repair != kPropagate && kind_of(value, change.overflow) != Kind::kFinite) {
       value = change.repair == kReplace ? replaced(value, change.overflow, replacement) : Parts{};
     }
     if (change.factor != 1.0) value = {value.real * change.factor, value.imag * change.factor};
@@ -34,9 +36,7 @@ void apply(Number number, void* data, std::int64_t count, const Change& change) 
   with_element(number, [&](auto* type) {
     using Element = std::remove_pointer_t<decltype(type)>;
     using Part = typename PartOf<Element>::type;
-    if (change.repair == kZeroParameters) {
-      std::memset(data, 0, static_cast<std::size_t>(count) * sizeof(Element));
-    } else if (change.repair == kPropagate && !(change.limit < std::numeric_limits<double>::infinity())) {
+    if (change.repair == kPropagate && !(change.limit < std::numeric_limits<double>::infinity())) {
       scale(static_cast<Part*>(data), count * PartOf<Element>::count, change.factor);
     } else {
       rewrite(static_cast<Element*>(data), count, change);

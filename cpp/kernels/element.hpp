@@ -12,10 +12,13 @@ namespace gradcore {
 struct Replacement {
   double nan = 0.0, posinf = 0.0, neginf = 0.0;
 
-  /// The same values within [-largest, largest], so that none rounds to infinity in its dtype.
-  Replacement within(double largest) const noexcept {
-    const auto bounded = [=](double value) { return std::clamp(value, -largest, largest); };
-    return {bounded(nan), bounded(posinf), bounded(neginf)};
+  /// The same values as a part can hold them: rounded, and none of them to infinity.
+  template <class Part>
+  Replacement as() const noexcept {
+    const auto held = [](double value) {
+      return static_cast<double>(widen(narrow<Part>(std::clamp(value, -kLargest<Part>, kLargest<Part>))));
+    };
+    return {held(nan), held(posinf), held(neginf)};
   }
 };
 

@@ -43,8 +43,7 @@ double sum_of_squares(const Part* part, std::int64_t count) noexcept {
 /// with everything scaled by a power of two so that squares stay within the range of double.
 template <class Element>
 Partial measure_carefully(const Element* element, std::int64_t count, const Request& request) noexcept {
-  const Replacement replacement =
-      request.replacement.within(kLargest<typename PartOf<Element>::type>);
+  const Replacement replacement = request.replacement.as<typename PartOf<Element>::type>();
   Partial found;
   const auto value_of = [&](std::int64_t i, Kind& kind) {
     const Parts value = load(element[i]);

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::int64_t kBlockBytes = 128 * 1024;
 
-// Waking a second thread costs about as much as reading this many bytes from a cache.
-constexpr std::int64_t kWorthAThread = 64 * 1024;
+// A thread that reads fewer bytes than this has cost more to wake than it saves.
+constexpr std::int64_t kWorthAThread = 256 * 1024;
 
 }  // namespace
 

@@ -51,14 +51,19 @@ double largest(c10::ScalarType type) {
 Tensor replaced(const Tensor& parts, const Marks& marks, const Values& by, c10::ScalarType type) {
   if (!by) return parts.masked_fill(marks.bad.unsqueeze(-1), 0.0);
   const double bound = largest(type);
-  const auto value = [&](int i) { return std::clamp((*by)[static_cast<std::size_t>(i)], -bound, bound); };
+  const auto value = [&](std::size_t i) {  // as the dtype can hold it
+    return at::scalar_tensor(std::clamp((*by)[i], -bound, bound), at::kDouble).to(c10::toRealValueType(type)).item<double>();
+  };
   return parts.masked_fill(marks.nan, value(0)).masked_fill_(marks.posinf, value(1)).masked_fill_(marks.neginf, value(2));
 }
 
 Tensor safe(const Tensor& scale) { return at::where(scale > 0, scale, at::ones_like(scale)); }
 
 /// sqrt(sum |x|^2) over everything, divided by the largest first so that no square overflows.
-Tensor scaled_norm(const Tensor& values, const Tensor& scale) { return (values / safe(scale)).square_().sum().sqrt_() * scale; }
+Tensor scaled_norm(const Tensor& values, const Tensor& scale) {
+  const Tensor norm = (values / safe(scale)).square_().sum().sqrt_() * scale;
+  return at::where(scale.isinf(), scale, norm);
+}
 
 Tensor column_of(const Tensor& gradient, const MeasureOptions& options) {
   check_supported(gradient);
@@ -125,7 +130,7 @@ Tensor totals_of(const Tensor& columns, double norm_type) {
 
 Tensor measure_composite(at::TensorList gradients, const MeasureOptions& options) {
   const at::NoGradGuard no_grad;
-  if (gradients.empty()) return at::zeros({kRows, 1}, at::kDouble);
+  if (gradients.empty()) return measure_cpu(gradients, options);  // no device to stay on
   std::vector<Tensor> columns;
   columns.reserve(gradients.size());
   for (const Tensor& gradient : gradients) columns.push_back(column_of(gradient, options));
@@ -149,7 +154,7 @@ void apply_composite_(at::TensorList gradients, const Tensor& table, const Tenso
     if (options.repair == kZeroParameters) values = parts.masked_fill(marks.bad.any(), 0.0);
     values = at::where(factor == 1, values, values * factor.to(values.scalar_type()));
     if (options.limit < std::numeric_limits<double>::infinity()) values = clamped(values, options.limit);
-    const Tensor unchanged = values.eq(parts);
+    const Tensor unchanged = values.eq(parts).logical_and_(values.signbit().eq(parts.signbit()));
     const Tensor keep = skip ? unchanged.logical_or(*skip) : unchanged;
     const Tensor was = dense.is_complex() ? at::view_as_real(dense) : dense.unsqueeze(-1);
     const Tensor now = at::where(keep.view_as(was), was, values.to(was.scalar_type()).view_as(was));

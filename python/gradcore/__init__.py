@@ -31,7 +31,7 @@ from gradcore.plan import (
     ZeroParameters,
 )
 from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
-from gradcore.registry import Registry
+from gradcore.registry import PluginWarning, Registry
 from gradcore.repair import repair_, repair_parameters_
 from gradcore.report import Counts, Finding, Report
 from gradcore.statistics import Statistics
@@ -54,6 +54,7 @@ __all__ = [
     "Plan",
     "PluginConflictError",
     "PluginError",
+    "PluginWarning",
     "Propagate",
     "Registry",
     "Replace",

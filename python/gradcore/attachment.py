@@ -73,8 +73,8 @@ def attach(guard: Guard, optimizer: Optimizer) -> Attachment:
         existing = _attached[optimizer] = Attachment(guard, optimizer)
     elif existing.guard is not guard:
         raise GradcoreError(
-            f"This {type(optimizer).__name__} is guarded by another guard already. Call remove() on "
-            "the handle of the other one first."
+            f"This {type(optimizer).__name__} is guarded by another guard already. Call remove() "
+            "on the handle of the other one first."
         )
     return existing
 

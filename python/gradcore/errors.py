@@ -1,4 +1,4 @@
-"""Everything gradcore raises on purpose: each is a `GradcoreError` and what a caller would expect."""
+"""Everything gradcore raises on purpose: a `GradcoreError`, and what a caller would expect."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ class GradcoreError(Exception):
 
 
 class NonfiniteGradientError(GradcoreError, ArithmeticError):
-    """Gradients, the loss or parameters hold NaN or infinite numbers, and the policy says to stop."""
+    """Gradients, loss or parameters hold NaN or infinite numbers, and the policy says to stop."""
 
 
 class UnknownPluginError(GradcoreError, LookupError):

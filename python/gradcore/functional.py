@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Final, Literal
 
 import torch
@@ -23,6 +23,7 @@ POLICIES: Final = ("propagate", "zero", "raise", "skip")
 EPSILON: Final = 1e-6
 """torch divides by the norm plus this, and so do the drop-in functions."""
 
+LARGEST: Final = torch.finfo(torch.float64).max
 WIDE: Final = frozenset({torch.float64, torch.complex128})
 
 
@@ -74,7 +75,12 @@ def clip_grad_norm_(
     seen = norm if nonfinite == "zero" else _tainted(table, norm)
     if error_if_nonfinite or nonfinite == "raise":
         _raise_if_nonfinite(table, norm_type, error_if_nonfinite=error_if_nonfinite)
-    scale = Scale((bound / (seen + EPSILON)).clamp(max=1.0)) if bound < math.inf else Keep()
+    # The norm of finite elements may be beyond float64: then they are not to become zero.
+    divisor = norm.clamp(max=LARGEST)
+    if nonfinite != "zero":
+        divisor = _tainted(table, divisor)
+    factor = (bound / (divisor + EPSILON)).clamp(max=1.0)
+    scale = Scale(factor) if bound < math.inf else Keep()
     core.apply_(
         tensors,
         table,
@@ -82,7 +88,7 @@ def clip_grad_norm_(
         ZeroElements() if nonfinite == "zero" else Propagate(),
         skip=~seen.isfinite() if nonfinite == "skip" else None,
     )
-    return seen.to(_result_type(tensors))
+    return seen.to(_result_type(tensors, gradients=True))
 
 
 def clip_grad_value_(
@@ -129,7 +135,7 @@ def get_total_norm(
     table, norm = _measured(listed_tensors, norm_type, gradients=False)
     if error_if_nonfinite:
         _raise_if_nonfinite(table, norm_type, error_if_nonfinite=True)
-    return _tainted(table, norm).to(_result_type(listed_tensors))
+    return _tainted(table, norm).to(_result_type(listed_tensors, gradients=False))
 
 
 def clip_grads_with_norm_(
@@ -186,8 +192,8 @@ def _raise_if_nonfinite(table: Tensor, norm_type: float, *, error_if_nonfinite: 
     what = f"{total} of {int(table[1, -1])} elements are NaN or infinite, in tensors number {where}"
     if error_if_nonfinite:
         raise RuntimeError(
-            f"The total norm of order {norm_type} is non-finite: {what}. Set error_if_nonfinite=False"
-            ' to go on, or nonfinite="zero" to repair them.'
+            f"The total norm of order {norm_type} is non-finite: {what}. Set "
+            'error_if_nonfinite=False to go on, or nonfinite="zero" to repair them.'
         )
     raise NonfiniteGradientError(f'{what[0].upper()}{what[1:]}. Repair them with nonfinite="zero".')
 
@@ -201,12 +207,15 @@ def _bound(name: str, value: float) -> float:
 
 def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     tensors = listed(parameters)
-    if not tensors and not isinstance(parameters, (list, tuple)):
+    if not tensors and isinstance(parameters, Generator):
         warnings.warn(
             "`parameters` is an empty generator: no gradient will be clipped.", stacklevel=3
         )
     return tensors
 
 
-def _result_type(tensors: list[Tensor]) -> torch.dtype:
-    return torch.float64 if any(t.dtype in WIDE for t in tensors) else torch.float32
+def _result_type(tensors: list[Tensor], *, gradients: bool) -> torch.dtype:
+    wide = [t for t in tensors if t.dtype in WIDE]
+    if gradients:
+        wide = [t for t in wide if t.grad is not None]
+    return torch.float64 if wide else torch.float32

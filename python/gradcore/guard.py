@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from gradcore import core
+from gradcore import checkpoint, core
 from gradcore.attachment import Attachment, attach, require_one_evaluation
 from gradcore.decision import Decision, decide
+from gradcore.fetching import fetch
 from gradcore.history import History
 from gradcore.measuring import Measuring
+from gradcore.options import several, strategy_of
 from gradcore.parameters import Parameters, Target
-from gradcore.plan import Clamp, Scale
+from gradcore.plan import Clamp
 from gradcore.registry import resolve
 from gradcore.reporting import Outcome, report_of
-from gradcore.strategies.global_norm import GlobalNorm
+from gradcore.statistics import ROWS
 from gradcore.streak import Streak
 from gradcore.validation import require_count
 
@@ -30,16 +31,12 @@ if TYPE_CHECKING:
 
     from torch.optim import Optimizer
 
-    from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
+    from gradcore.parameter_table import Table
+    from gradcore.protocols import HealthCheck, NonfinitePolicy, Sink
     from gradcore.report import Finding, Report
     from gradcore.statistics import Statistics
 
 logger = logging.getLogger("gradcore")
-
-FORMAT = 1
-"""Of `Guard.state_dict`."""
-
-ONE = np.ones(())
 
 
 class Guard:
@@ -90,16 +87,16 @@ class Guard:
         needs: Iterable[str] | str = (),
     ) -> None:
         self._parameters = Parameters(target)
-        self.clip = _strategy(max_norm, clip)
+        self.clip = strategy_of(max_norm, clip)
         self.nonfinite: NonfinitePolicy = resolve("nonfinite", nonfinite)
-        self.checks: list[HealthCheck] = [resolve("check", check) for check in _several(checks)]
-        self.sinks: list[Sink] = [resolve("sink", sink) for sink in _several(sinks)]
+        self.checks: list[HealthCheck] = [resolve("check", check) for check in several(checks)]
+        self.sinks: list[Sink] = [resolve("sink", sink) for sink in several(sinks)]
         self.history = History(require_count("history", history))
         self.every = require_count("every", every)
         limit = (
             None if max_consecutive is None else require_count("max_consecutive", max_consecutive)
         )
-        self._streak = Streak(limit)
+        self.streak = Streak(limit)
         self._measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
         self.steps = 0
         self.stepping = False
@@ -159,15 +156,8 @@ class Guard:
         return attach(self, optimizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything with memory, as tensors and plain values: strategy, policy, counters, history."""
-        return {
-            "format": FORMAT,
-            "steps": self.steps,
-            "consecutive": self._streak.length,
-            "clip": _state(self.clip),
-            "nonfinite": _state(self.nonfinite),
-            "history": self.history.state_dict(),
-        }
+        """Everything with memory, as tensors and plain values."""
+        return checkpoint.state_of(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where the guard that gave ``state`` stopped.
@@ -175,27 +165,12 @@ class Guard:
         Raises:
             ValueError: It is of another format, or of a guard with another strategy or policy.
         """
-        if state.get("format") != FORMAT:
-            raise ValueError(
-                f"The state of a guard has format {FORMAT}; got {state.get('format')!r}. It was saved"
-                " by another version of gradcore."
-            )
-        for key, part in (("clip", self.clip), ("nonfinite", self.nonfinite)):
-            mine, saved = _name(part), state[key]["name"]
-            if mine != saved:
-                raise ValueError(
-                    f"The state is of a guard with {key}={saved!r}; this has {mine!r}."
-                )
-        for key, part in (("clip", self.clip), ("nonfinite", self.nonfinite)):
-            if hasattr(part, "load_state_dict"):
-                part.load_state_dict(state[key]["memory"])
-        self.history.load_state_dict(state["history"])
-        self.steps = state["steps"]
-        self._streak.length = state["consecutive"]
+        checkpoint.load_into(self, state)
 
     def close(self) -> None:
-        """Flush and close the sinks."""
-        for sink in self.sinks:
+        """Flush and close the sinks; a second call does nothing."""
+        sinks, self.sinks = self.sinks, []
+        for sink in sinks:
             close = getattr(sink, "close", None)
             if close is not None:
                 close()
@@ -218,23 +193,20 @@ class Guard:
         self._parameters.refresh()
         statistics = self._measuring(self._parameters, loss, looking=self._looking)
         decision = decide(statistics, self.nonfinite, self.clip)
-        table, factors, event, skip, stop, loss_value = _fetch(statistics, decision, loss)
+        host = fetch(statistics, decision, loss)
         outcome = Outcome(
-            table=table,
+            table=host.table,
             measured=statistics.measured,
-            factors=factors,
+            factors=host.factors,
             repair=decision.repair,
-            skipped=skip,
-            loss=loss_value,
+            skipped=host.skip,
+            loss=host.loss,
         )
         report = report_of(self.steps, self.names, outcome)
-        self._streak.see(report, event=event, stop=stop)
-        if not skip:
+        self.streak.see(report, event=host.event, stop=host.stop)
+        if not host.skip:
             self._apply(statistics, decision)
-            if (
-                isinstance(decision.bound, Clamp)
-                and statistics.max_abs.max() > decision.bound.limit
-            ):
+            if isinstance(decision.bound, Clamp) and _beyond(host.table, decision.bound.limit):
                 # The norm of clamped elements is known only by reading them again.
                 after = self._measuring.again(self._parameters)
                 report = report_of(self.steps, self.names, replace(outcome, clamped_norm=after))
@@ -279,53 +251,5 @@ class Guard:
                 self.sinks.remove(sink)
 
 
-def _fetch(
-    statistics: Statistics, decision: Decision, loss: Tensor | float | None
-) -> tuple[Any, Any, bool, bool, bool, float | None]:
-    """What the host has to know, with one wait for the device where there is one."""
-    table = statistics.table
-    factors = decision.bound.factors if isinstance(decision.bound, Scale) else None
-    flags = [~statistics.trusted, decision.skip, decision.stop]
-    loss_value = loss.detach() if isinstance(loss, Tensor) else loss
-    if table.is_cpu:
-        event, skip, stop = (flag is not None and bool(flag) for flag in flags)
-        host_factors = ONE if factors is None else factors.double().numpy()
-        value = None if loss_value is None else float(loss_value)
-        return table.numpy(), host_factors, event, skip, stop, value
-    device, none = table.device, torch.zeros((), dtype=torch.float64, device=table.device)
-    parts = [none if part is None else part for part in (*flags, loss_value, factors, table)]
-    flat = [torch.as_tensor(p, dtype=torch.float64, device=device).reshape(-1) for p in parts]
-    host = torch.cat(flat).cpu().numpy()
-    event, skip, stop = (bool(flag) for flag in host[:3])
-    split = 4 + flat[4].numel()
-    host_factors = ONE if factors is None else host[4:split].reshape(tuple(factors.shape))
-    value = None if loss_value is None else float(host[3])
-    return host[split:].reshape(tuple(table.shape)), host_factors, event, skip, stop, value
-
-
-def _strategy(max_norm: float | None, clip: Any) -> ClipStrategy | None:
-    if max_norm is None:
-        return None if clip is None else resolve("clip", clip)
-    if clip is None:
-        return GlobalNorm(max_norm)
-    if isinstance(clip, str):
-        return resolve("clip", (clip, {"max_norm": max_norm}))
-    if isinstance(clip, tuple):
-        name, options = clip
-        return resolve("clip", (name, {"max_norm": max_norm, **options}))
-    raise ValueError(
-        "max_norm is an option of a strategy given by name: give it to the object itself."
-    )
-
-
-def _several(given: Any) -> Sequence[Any]:
-    return list(given) if isinstance(given, (list, tuple)) else [given]
-
-
-def _name(part: object) -> str | None:
-    return getattr(part, "name", None)
-
-
-def _state(part: object) -> dict[str, Any]:
-    state_dict = getattr(part, "state_dict", None)
-    return {"name": _name(part), "memory": state_dict() if state_dict else {}}
+def _beyond(table: Table, limit: float) -> bool:
+    return not table[ROWS.index("max_abs"), -1] <= limit

@@ -74,7 +74,7 @@ class History(Sequence[Report]):
         return (self[i] for i in range(len(self)))
 
     def to_arrays(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
-        """Every scalar of every step: float64 ``[len(self)]`` each; ``loss`` is NaN where not given."""
+        """Every scalar of every step: float64 ``[len(self)]``; ``loss`` is NaN where not given."""
         rows = self._rows()
         return {name: rows[:, COLUMN[name]].copy() for name in FIELDS}
 
@@ -117,7 +117,7 @@ class History(Sequence[Report]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the place of what was held; the newest are kept if there are more than fit."""
         rows = state["rows"].numpy()[-self.capacity :]
-        if rows.ndim != 2 or rows.shape[1] != len(COLUMN):
+        if rows.shape != (len(rows), len(COLUMN)):
             raise ValueError(
                 f"A history is [steps, {len(COLUMN)}] numbers; got {list(rows.shape)}."
             )

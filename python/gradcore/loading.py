@@ -1,4 +1,4 @@
-"""Finds the native core, makes sure that it fits the torch that is running, and says what is in it."""
+"""Finds the native core and makes sure that it fits the torch that is running."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import Any
 
 import torch  # first: it brings the libraries that the native core is linked against
 
-CURE = "Reinstall gradcore in this environment, or rebuild it with `pip install --no-build-isolation .`"
+CURE = "Install a matching wheel, or rebuild with `pip install --no-build-isolation .`"
 
 try:
-    from gradcore import _native as native
+    from gradcore import _native as _loaded
 except ImportError as error:
     raise ImportError(
-        f"The native core of gradcore cannot be loaded under torch {torch.__version__}: {error}. {CURE}."
+        f"The native core of gradcore cannot be loaded under torch {torch.__version__}: {error}. "
+        f"{CURE}."
     ) from error
+
+native = _loaded
+"""The native core."""
 
 
 def _minor(version: str) -> list[str]:
@@ -23,12 +27,14 @@ def _minor(version: str) -> list[str]:
 
 if _minor(native.torch) != _minor(torch.__version__):
     raise ImportError(
-        f"gradcore was built for torch {native.torch} but torch {torch.__version__} is running. {CURE}."
+        f"gradcore was built for torch {native.torch} but torch {torch.__version__} is running. "
+        f"{CURE}."
     )
 
 if native.cuda and torch.version.cuda:
     # Its own library, so that a core built with CUDA can be imported where torch is a CPU build.
-    torch.ops.load_library(str(Path(native.__file__).with_name("_cuda.so")))
+    library = Path(native.__file__).with_name("_cuda.so")
+    torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
 
 
 def build_info() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a strategy, a policy, a check and a sink look like.  Structural: nothing inherits from them."""
+"""What a strategy, a policy, a check and a sink look like.  Nothing inherits from them."""
 
 from __future__ import annotations
 

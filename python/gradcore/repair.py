@@ -52,7 +52,7 @@ def repair_parameters_(
     posinf: float | None = None,
     neginf: float | None = None,
 ) -> Counts:
-    """Repair the parameters themselves, of a module or given one by one, like `repair_` in place."""
+    """Repair the parameters themselves in place, of a module or given one by one, as `repair_`."""
     tensors = parameters.parameters() if isinstance(parameters, nn.Module) else parameters
     return _repair(listed(tensors), False, nan, posinf, neginf)
 

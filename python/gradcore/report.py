@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Severity = Literal["info", "warning", "critical"]
 
+LISTED = 10
+"""Parameters that `Report.summary` lists at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -146,10 +149,10 @@ class Report:
         bad = [row for row in self.parameters if row.nan or row.posinf or row.neginf]
         lines += [
             f"  {row.name}: {row.nan} NaN, {row.posinf} +Inf, {row.neginf} -Inf of {row.numel}"
-            for row in bad[:10]
+            for row in bad[:LISTED]
         ]
-        if len(bad) > 10:
-            lines.append(f"  and {len(bad) - 10} parameters more")
+        if len(bad) > LISTED:
+            lines.append(f"  and {len(bad) - LISTED} parameters more")
         lines += [
             f"  {finding.severity}: {finding.message} {finding.recommendation}"
             for finding in self.findings

@@ -50,7 +50,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         clipped_norm = float(_euclidean(_norms(outcome) * factors)) if math.isfinite(norm) else norm
     elif scale < 1.0:
         clipped_norm = norm * scale
-    clipped = scale < 1.0 or outcome.clamped_norm is not None
+    clipped = scale < 1.0 or clipped_norm < norm
     repaired = 0 if skipped or isinstance(outcome.repair, Propagate) else counts.total
     first, last_clean = _first_nonfinite(names, table) if counts.total else (None, None)
     loss_is_finite = outcome.loss is None or math.isfinite(outcome.loss)
@@ -102,7 +102,7 @@ def _euclidean(norms: Table) -> float:
 
 
 def _first_nonfinite(names: tuple[str, ...], table: Table) -> tuple[str, str | None]:
-    """The last parameter in model order that is not finite, and the one with a gradient after it."""
+    """The last parameter in model order that is not finite, and the next with a gradient."""
     bad = table[NONFINITE, :-1].sum(0) > 0
     first = int(np.flatnonzero(bad)[-1])
     after = np.flatnonzero(table[0, first + 1 : -1] > 0)

@@ -131,7 +131,7 @@ class Statistics:
 
     @property
     def sum_imag(self) -> Tensor:
-        """Sum of the imaginary parts, 0 for a real gradient; float64 ``[n]``.  Comes with ``sum``."""
+        """Sum of the imaginary parts, 0 if real; float64 ``[n]``.  Comes with ``sum``."""
         return self.row("sum_imag")
 
     @property

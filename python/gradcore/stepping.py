@@ -55,7 +55,7 @@ def safe_step(
         guard = _guard_of(optimizer, options)
     elif options:
         raise ValueError(
-            f"guard is given, so {', '.join(sorted(options))} would be ignored: give options to Guard."
+            f"guard is given, so {', '.join(sorted(options))} would be ignored: give it to Guard."
         )
     return guard.step(optimizer, loss=loss)
 

@@ -1,4 +1,4 @@
-"""Counts non-finite steps in a row, and says so: nothing happens in silence, nothing floods a log."""
+"""Counts non-finite steps in a row and says so, without flooding a log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Streak:
         """
         if not event:
             if self.length > 1:
-                logger.warning(
+                logger.info(
                     "step %d: finite again after %d non-finite steps in a row",
                     report.step,
                     self.length,

@@ -14,7 +14,7 @@ def require_positive(name: str, value: float) -> float:
 
 
 def require_order(name: str, value: float) -> float:
-    """Return the order of a p-norm as a float if it is > 0 (infinity too), else raise `ValueError`."""
+    """Return the order of a p-norm as a float if it is > 0 (infinity too), else raise."""
     number = float(value)
     if not number > 0.0:
         raise ValueError(f"{name} must be greater than 0, or infinite; got {value}.")
@@ -29,8 +29,8 @@ def require_threshold(name: str, value: float) -> float:
     return number
 
 
-def require_count(name: str, value: int) -> int:
+def require_count(name: str, value: object) -> int:
     """Return ``value`` if it is an integer of at least 1, else raise `ValueError`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if not isinstance(value, int) or value < 1 or value is True:
         raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
     return value

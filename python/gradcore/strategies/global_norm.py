@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gradcore.statistics import Statistics
+
+LARGEST: Final = sys.float_info.max
 
 STATISTIC: Final[Mapping[float, str]] = {1.0: "l1", 2.0: "l2", math.inf: "max_abs"}
 """The statistic whose total is the norm of an order; any other order takes ``lp``."""
@@ -58,7 +61,8 @@ class GlobalNorm:
     def __call__(self, statistics: Statistics) -> Scale:
         norm = statistics.total(self._statistic)
         # At least 1 wherever norm <= max_norm, and infinite for norm 0: a factor of exactly 1.
-        return Scale((self.max_norm / norm).clamp(max=1.0))
+        # A norm of finite elements beyond float64 is infinite: the smallest factor keeps them.
+        return Scale((self.max_norm / norm).clamp(min=self.max_norm / LARGEST, max=1.0))
 
     @property
     def _statistic(self) -> str:

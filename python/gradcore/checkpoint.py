@@ -1,0 +1,63 @@
+"""The memory of a guard as tensors and plain values, which load with ``weights_only=True``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from gradcore.guard import Guard
+
+FORMAT: Final = 1
+KEYS: Final = frozenset({"format", "steps", "consecutive", "clip", "nonfinite", "history"})
+
+
+def state_of(guard: Guard) -> dict[str, Any]:
+    """Everything with memory: counters, strategy, policy, history."""
+    return {
+        "format": FORMAT,
+        "steps": guard.steps,
+        "consecutive": guard.streak.length,
+        **{key: {"name": _name(part), "memory": _memory(part)} for key, part in _parts(guard)},
+        "history": guard.history.state_dict(),
+    }
+
+
+def load_into(guard: Guard, state: dict[str, Any]) -> None:
+    """Give ``guard`` the memory in ``state``.
+
+    Raises:
+        ValueError: ``state`` is of another format, or of a guard with another strategy or policy;
+            the guard is as it was.
+    """
+    if state.get("format") != FORMAT or not state.keys() >= KEYS:
+        raise ValueError(
+            f"The state of a guard has format {FORMAT} and the keys {', '.join(sorted(KEYS))}; got "
+            f"format {state.get('format')!r} and {', '.join(sorted(map(str, state)))}. It may have "
+            "been saved by another version of gradcore."
+        )
+    for key, part in _parts(guard):
+        mine, saved = _name(part), state[key]["name"]
+        if mine != saved:
+            raise ValueError(
+                f"The state is of a guard with {key}={saved!r}; this one has {mine!r}."
+            )
+    guard.history.load_state_dict(state["history"])
+    for key, part in _parts(guard):
+        load = getattr(part, "load_state_dict", None)
+        if load is not None:
+            load(state[key]["memory"])
+    guard.steps = state["steps"]
+    guard.streak.length = state["consecutive"]
+
+
+def _parts(guard: Guard) -> tuple[tuple[str, object], ...]:
+    return ("clip", guard.clip), ("nonfinite", guard.nonfinite)
+
+
+def _name(part: object) -> str | None:
+    return getattr(part, "name", None)
+
+
+def _memory(part: object) -> Any:
+    state_dict = getattr(part, "state_dict", None)
+    return state_dict() if state_dict else {}

@@ -1,0 +1,43 @@
+"""What users write for a guard's options, turned into objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gradcore.registry import resolve
+from gradcore.strategies.global_norm import GlobalNorm
+
+if TYPE_CHECKING:
+    from gradcore.protocols import ClipStrategy
+
+
+def strategy_of(max_norm: float | None, clip: Any) -> ClipStrategy | None:
+    """The strategy that ``max_norm`` and ``clip`` ask for together; None for none.
+
+    Raises:
+        ValueError: ``max_norm`` is given beside an object, which has its own.
+    """
+    if max_norm is None:
+        return None if clip is None else resolve("clip", clip)
+    if clip is None:
+        return GlobalNorm(max_norm) if max_norm != math.inf else None
+    if isinstance(clip, str):
+        return resolve("clip", (clip, {"max_norm": max_norm}))
+    if isinstance(clip, tuple):
+        name, options = clip
+        return resolve("clip", (name, {"max_norm": max_norm, **options}))
+    raise ValueError(
+        "max_norm is an option of a strategy given by name: give it to the object itself."
+    )
+
+
+def several(given: Any) -> Sequence[Any]:
+    """One thing, or a list or tuple of things, as a sequence.
+
+    A pair of a name and its options is one thing.
+    """
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict):  # noqa: PLR2004
+        return [given]
+    return list(given) if isinstance(given, (list, tuple)) else [given]

@@ -1,11 +1,13 @@
 # The second library, `_cuda`: registrations with torch's dispatcher, loaded only where torch has CUDA,
 # so that a core built with CUDA can still be imported where torch is a CPU build.
 
+# gradients.cpp is compiled into both libraries: neither exports anything to the other.
 set(GRADCORE_CUDA_SOURCES
   cpp/cuda/apply.cu
   cpp/cuda/measure.cu
   cpp/cuda/batches.cpp
-  cpp/cuda/glue.cpp)
+  cpp/cuda/glue.cpp
+  cpp/tensors/gradients.cpp)
 
 # The same bits as the host: a product that is added is rounded before.
 set(GRADCORE_CUDA_OPTIONS "$<$<COMPILE_LANGUAGE:CUDA>:-fmad=false>")
@@ -19,6 +21,7 @@ if(GRADCORE_CUDA_VERSION)
   set_target_properties(_cuda PROPERTIES PREFIX "" CUDA_RUNTIME_LIBRARY Shared)
   # cudart is the shared one that torch has loaded already: two copies would not share a context.
   target_link_libraries(_cuda PRIVATE gradcore_torch "${_c10_cuda}" CUDA::cudart)
+  target_link_options(_cuda PRIVATE LINKER:--no-undefined) # an error here, not at the first import
   gradcore_install(_cuda)
 endif()
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 import torch
+from torch import Tensor
 
 from gradcore.loading import native
 from gradcore.plan import Clamp, Propagate, Replace, Scale, ZeroElements, ZeroParameters
@@ -14,8 +15,6 @@ from gradcore.statistics import ALWAYS, NEEDS, OPTIONAL, Statistics
 from gradcore.validation import require_order, require_threshold
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from gradcore.plan import Bound, Repair
 
 REPAIRS: Final[dict[type, int]] = {Propagate: 0, ZeroElements: 1, Replace: 2, ZeroParameters: 3}
@@ -25,7 +24,7 @@ ONE: Final = torch.ones((), dtype=torch.float64)
 
 
 def measure(
-    parameters: Sequence[Tensor],
+    parameters: Tensor | Iterable[Tensor],
     needs: Iterable[str] | str = (),
     *,
     overflow: float = math.inf,
@@ -39,8 +38,8 @@ def measure(
     same bits whatever the number of threads.  Memory that is listed twice counts once.
 
     Args:
-        parameters: n tensors whose ``.grad`` is looked at; None means no gradient.  A gradient may
-            be float16, bfloat16, float32, float64, complex32, complex64 or complex128, of any shape
+        parameters: A tensor, or n of them, whose ``.grad`` is looked at; None means no gradient.
+            A gradient may be float16, bfloat16, float32, float64, complex32, complex64 or complex128, of any shape
             and strides, or sparse COO, which is coalesced first (in the parameter, once).
         needs: Names of statistics beyond those always there: ``"l1"``, ``"max_abs"``, ``"sum"``,
             ``"zeros"``, ``"lp"``, ``"parameter_l2"``, or ``"all"``.
@@ -69,13 +68,14 @@ def measure(
     require_threshold("overflow", overflow)
     if math.isinf(require_order("norm_type", norm_type)) and "lp" in wanted:
         raise ValueError("norm_type must be finite for 'lp'; got inf. Ask for 'max_abs' instead.")
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     table = measure_table(
-        list(parameters), wanted, overflow=overflow, replacement=replacement, norm_type=norm_type
+        tensors, wanted, overflow=overflow, replacement=replacement, norm_type=norm_type
     )
     bad = table[2:5, -1].sum()
     of_parameters = None
     if "parameter_l2" in wanted:
-        of_parameters = measure_table(list(parameters), (), gradients=False)
+        of_parameters = measure_table(tensors, (), gradients=False)
     return Statistics(table, bad == 0, ALWAYS | wanted, norm_type, of_parameters)
 
 
@@ -84,6 +84,8 @@ def needed(needs: Iterable[str] | str) -> frozenset[str]:
     wanted = frozenset({needs} if isinstance(needs, str) else needs)
     if "all" in wanted:
         wanted = (wanted - {"all"}) | (frozenset(OPTIONAL))
+    if "sum" in wanted:
+        wanted |= {"sum_imag"}
     unknown = sorted(wanted - ALWAYS - frozenset(OPTIONAL) - {"sum_imag", "norm", "nonfinite"})
     if unknown:
         raise ValueError(f"needs must be among {', '.join(OPTIONAL)}, all; got {unknown[0]!r}.")

@@ -43,15 +43,22 @@ class ParameterReport:
 class ParameterTable(Sequence[ParameterReport]):
     """One `ParameterReport` a parameter, in the order of the model, made when it is asked for."""
 
-    __slots__ = ("_factors", "_measured", "_names", "_table")
+    __slots__ = ("_factors", "_measured", "_names", "_replaced", "_table")
 
     def __init__(
-        self, names: Sequence[str], table: Table, factors: Table, measured: frozenset[str]
+        self,
+        names: Sequence[str],
+        table: Table,
+        factors: Table,
+        measured: frozenset[str],
+        *,
+        replaced: bool = False,
     ) -> None:
         self._names = names
         self._table = table
         self._factors = factors
         self._measured = measured
+        self._replaced = replaced
 
     def __len__(self) -> int:
         return len(self._names)
@@ -69,7 +76,8 @@ class ParameterTable(Sequence[ParameterReport]):
         values = dict(zip(ROWS, self._table[:, i].tolist(), strict=True))
         present = values["present"] > 0
         bad = int(values["nan"] + values["posinf"] + values["neginf"])
-        finite = int(values["numel"]) - bad
+        # Values that were put in place of non-finite elements are elements like any other.
+        finite = int(values["numel"]) - (0 if self._replaced else bad)
         mean = std = None
         if present and "sum" in self._measured and finite > 0:
             mean = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcore.parameter_table import ParameterTable, Table
-from gradcore.plan import Propagate, ZeroParameters
+from gradcore.plan import Propagate, Replace, ZeroParameters
 from gradcore.report import Counts, Report
 from gradcore.statistics import ROWS
 
@@ -67,7 +67,13 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         repaired=repaired,
         skipped=skipped,
         loss=outcome.loss,
-        parameters=ParameterTable(names, table, factors, outcome.measured),
+        parameters=ParameterTable(
+            names,
+            table,
+            factors,
+            outcome.measured,
+            replaced=isinstance(outcome.repair, Replace),
+        ),
         first_nonfinite=first,
         last_clean=last_clean,
         healthy=counts.total == 0 and loss_is_finite,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import pytest
+
 import gradients
 import oracle
-import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -41,10 +41,6 @@ int multiprocessors(c10::Device device) {
   return count;
 }
 
-at::Tensor scratch(std::int64_t bytes, c10::Device device) {
-  return at::empty({bytes}, at::TensorOptions().dtype(at::kByte).device(device));
-}
-
 cuda::Mode mode_of(std::int64_t needs) {
   if (needs & kNeedLp) return cuda::Mode::kLp;
   return needs ? cuda::Mode::kAll : cuda::Mode::kNorm;
@@ -62,12 +58,13 @@ at::Tensor measure_cuda(at::TensorList gradients, std::int64_t needs, double nor
   const auto n = static_cast<std::int64_t>(gradients.size());
   std::int64_t slots = 0;
   for (const cuda::Batch& batch : batches) slots += cuda::most_slots(batch.count, blocks);
-  const at::Tensor records = scratch(slots * std::int64_t{sizeof(cuda::Sums)}, device);
-  const at::Tensor spans = scratch(n * std::int64_t{sizeof(cuda::Span)}, device);
-  at::Tensor table = at::empty({kRows, n + 1}, at::TensorOptions().dtype(at::kDouble).device(device));
+  const auto options = at::TensorOptions().device(device);
+  const at::Tensor scratch = at::empty(
+      {slots * std::int64_t{sizeof(cuda::Sums)} + n * std::int64_t{sizeof(cuda::Span)}}, options.dtype(at::kByte));
+  at::Tensor table = at::empty({kRows, n + 1}, options.dtype(at::kDouble));
 
-  auto* const record = static_cast<cuda::Sums*>(records.mutable_data_ptr());
-  auto* const span = static_cast<cuda::Span*>(spans.mutable_data_ptr());
+  auto* const record = static_cast<cuda::Sums*>(scratch.mutable_data_ptr());
+  auto* const span = reinterpret_cast<cuda::Span*>(record + slots);
   std::uint32_t used = 0;
   for (const cuda::Batch& batch : batches) {
     cuda::Reading reading{cuda::ceiling_of(batch.number, overflow), {}, replacement.has_value(), norm_type};

@@ -6,14 +6,13 @@
 
 #include "rewriting.hpp"
 #include "sums.hpp"
+#include "tuning.hpp"
 
 struct CUstream_st;
 using cudaStream_t = CUstream_st*;  // as cuda_runtime_api.h has it, which hosts without CUDA lack
 
 namespace gradcore::cuda {
 
-inline constexpr int kThreads = 256;       ///< of a block
-inline constexpr int kResident = 4;        ///< blocks that fit on a multiprocessor: 64 registers a thread
 inline constexpr int kFewTensors = 160;    ///< of one launch with 4 KB of parameters
 inline constexpr int kMostTensors = 1344;  ///< of one launch with 32 KB of parameters
 

@@ -1,23 +1,23 @@
 #pragma once
 // Who reads what: a list of tensors as one range of units, cut into equal shares, a block each.
 //
-//   units of tensor t    u_t = numel_t / Q + 2            Q = 4096 bytes of elements
+//   units of tensor t    u_t = numel_t / Q + b            Q = 4096 bytes of elements, b = 2
 //   first unit           U_t = u_0 + ... + u_(t-1)
 //   share of block c     [floor(U c / B), floor(U (c + 1) / B))     U units, B <= U blocks
 //   slot of (c, t)       c + t
 //
-// The two units more than a tensor has elements stand for what it costs to begin another tensor; they
+// The b units beyond a tensor's elements stand for what it costs to begin another tensor; they
 // also give empty tensors a place. A walk through (block, tensor) pairs rises by one in either or in
 // both, so slots are unique and rise along it; those left out by "both" are written empty.
 
 #include <cstdint>
 
 #include "elements.hpp"
+#include "tuning.hpp"
 
 namespace gradcore::cuda {
 
 inline constexpr std::int64_t kUnitBytes = 4096;
-inline constexpr int kUnitsToBegin = 2;
 
 template <class Format, int kParts>
 inline constexpr std::int64_t kUnit = kUnitBytes / std::int64_t(sizeof(Element<Format, kParts>));
@@ -34,7 +34,8 @@ struct List {
   std::uint32_t first_slot;  ///< of this list among the records of all lists
   std::uint32_t times;       ///< how often each element counts: an expanded gradient repeats them
 
-  GRADCORE_BOTH std::uint32_t share(std::uint32_t block) const {
+  /// The first unit of a block's share; of the block behind the last, all units.
+  GRADCORE_BOTH std::uint32_t first_of(std::uint32_t block) const {
     return std::uint32_t(std::uint64_t(first_unit[count]) * block / blocks);
   }
   /// The block whose share holds `unit`.
@@ -65,38 +66,47 @@ struct Segment {
   bool corners;   ///< block and tensor changed at once: nobody owns the slot before this one
 };
 
+/// The units [begin, end) that are one block's share.
+struct Share {
+  std::uint32_t block, begin, end;
+};
+
+template <int kCapacity>
+GRADCORE_BOTH Share share_of(const List<kCapacity>& list, std::uint32_t block) {
+  return {block, list.first_of(block), list.first_of(block + 1)};
+}
+
 template <std::int64_t kElements, int kCapacity>
-GRADCORE_BOTH Segment segment_of(const List<kCapacity>& list, std::uint32_t block, int tensor) {
+GRADCORE_BOTH Segment segment_of(const List<kCapacity>& list, const Share& share, int tensor) {
   const std::uint32_t first = list.first_unit[tensor], next = list.first_unit[tensor + 1];
-  const std::uint32_t begin = list.share(block), end = list.share(block + 1);
-  const std::int64_t low = std::int64_t(begin > first ? begin - first : 0) * kElements;
-  const std::int64_t high = std::int64_t((end < next ? end : next) - first) * kElements;
+  const std::int64_t low = std::int64_t(share.begin > first ? share.begin - first : 0) * kElements;
+  const std::int64_t high = std::int64_t((share.end < next ? share.end : next) - first) * kElements;
   const std::int64_t numel = list.numel[tensor];
   return {tensor,
           low < numel ? low : numel,
           high < numel ? high : numel,
-          list.first_slot + block + std::uint32_t(tensor),
-          begin <= first,
-          begin == first && block > 0};
+          list.first_slot + share.block + std::uint32_t(tensor),
+          share.begin <= first,
+          share.begin == first && share.block > 0};
 }
 
 /// Calls `visit(segment)` for every tensor that `block` has a part of, first to last.
 template <std::int64_t kElements, int kCapacity, class Visit>
 GRADCORE_BOTH void walk(const List<kCapacity>& list, std::uint32_t block, Visit visit) {
-  const std::uint32_t begin = list.share(block), end = list.share(block + 1);
-  for (int tensor = list.tensor_of(begin); tensor < list.count && list.first_unit[tensor] < end;
-       ++tensor) {
-    visit(segment_of<kElements>(list, block, tensor));
+  const Share share = share_of(list, block);
+  for (int tensor = list.tensor_of(share.begin);
+       tensor < list.count && list.first_unit[tensor] < share.end; ++tensor) {
+    visit(segment_of<kElements>(list, share, tensor));
   }
 }
 
 /// The same, last to first: what `walk` read last is likely still in the cache.
 template <std::int64_t kElements, int kCapacity, class Visit>
 GRADCORE_BOTH void walk_back(const List<kCapacity>& list, std::uint32_t block, Visit visit) {
-  const std::uint32_t begin = list.share(block), end = list.share(block + 1);
-  for (int tensor = list.tensor_of(end - 1); tensor >= 0 && list.first_unit[tensor + 1] > begin;
-       --tensor) {
-    visit(segment_of<kElements>(list, block, tensor));
+  const Share share = share_of(list, block);
+  for (int tensor = list.tensor_of(share.end - 1);
+       tensor >= 0 && list.first_unit[tensor + 1] > share.begin; --tensor) {
+    visit(segment_of<kElements>(list, share, tensor));
   }
 }
 

@@ -7,12 +7,13 @@
 #include "elements.hpp"
 #include "partition.hpp"
 #include "sums.hpp"
+#include "tuning.hpp"
 
 namespace gradcore::cuda {
 
-/// Loads that a thread starts before it uses the first.
+/// Vectors of a batch. Sums of float64 take registers, so there are fewer of it on their way.
 template <class Format>
-inline constexpr int kInFlight = sizeof(typename Format::Bits) == 8 ? 2 : 4;
+inline constexpr int kInFlight = sizeof(typename Format::Bits) == 8 ? 2 : kLoadsInFlight;
 
 GRADCORE_BOTH Vector load(const Vector* address) {
 #if defined(__CUDA_ARCH__)
@@ -50,7 +51,7 @@ GRADCORE_BOTH typename Format::Bits largest_of(const Vector (&vectors)[kVectors]
 
 /// Sum of the squares of all parts, none of which is huge or broken.
 ///
-/// 16-bit parts: in float32 over at most 8 additions, so within 2^-21 of the exact sum.
+/// 16-bit parts: in float32 over at most 8 additions a sum (for 4 vectors), so within 2^-21 of the exact sum.
 template <class Format, int kVectors>
 GRADCORE_BOTH double squares_of(const Vector (&vectors)[kVectors]) {
   constexpr int kPer = kPartsPerVector<Format>;

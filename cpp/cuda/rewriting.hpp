@@ -35,7 +35,7 @@ GRADCORE_BOTH Change change_of(const Rewriting& asked, const double* column, std
   const bool ordinary =
       column[kNan * stride] + column[kPosinf * stride] + column[kNeginf * stride] == 0.0;
   // Not measured is NaN, and so is not known to be within the limit.
-  const bool within = ordinary && column[kMaxAbs * stride] * factor <= asked.limit;
+  const bool within = ordinary && column[kMaxAbs * stride] * fabs(factor) <= asked.limit;
   return {ordinary ? int(kPropagate) : asked.repair, factor, within ? INFINITY : asked.limit};
 }
 

@@ -8,6 +8,14 @@ namespace {
 
 template <class Part>
 void scale(Part* part, std::int64_t count, double factor) noexcept {
+  if constexpr (sizeof(Part) == 2) {
+    // In float32, as torch does, unless the factor is too small for it.
+    if (!(std::fabs(factor) < std::numeric_limits<float>::min())) {
+      const auto single = static_cast<float>(factor);
+      for (std::int64_t i = 0; i < count; ++i) part[i] = shorten<Part>(widen(part[i]) * single);
+      return;
+    }
+  }
   for (std::int64_t i = 0; i < count; ++i) part[i] = narrow<Part>(widen(part[i]) * factor);
 }
 

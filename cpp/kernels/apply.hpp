@@ -23,7 +23,8 @@ struct Change {
   }
 };
 
-/// Carries `change` out on `count` elements at `data`. A product is rounded once, to the dtype.
+/// Carries `change` out on `count` elements at `data`. A product is that of float64
+/// numbers, rounded once; of 16-bit numbers that are only scaled, of float32 numbers.
 void apply(Number number, void* data, std::int64_t count, const Change& change) noexcept;
 
 }  // namespace gradcore

@@ -66,30 +66,40 @@ inline float round_to_odd(double value) noexcept {
   return std::bit_cast<float>(bits);
 }
 
+/// A float rounded to the nearest number of 16 bits, ties to even. Without branches, for vectors.
+template <class Part>
+Part shorten(float value) noexcept;
+
 template <>
-inline Bfloat16 narrow<Bfloat16>(double value) noexcept {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(round_to_odd(value));
-  if (value != value) return {static_cast<std::uint16_t>((bits >> 16) | 0x0040u)};
-  return {static_cast<std::uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16)};
+inline Bfloat16 shorten<Bfloat16>(float value) noexcept {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const std::uint32_t quiet = (bits >> 16) | 0x0040u;
+  return {static_cast<std::uint16_t>(value == value ? rounded : quiet)};
 }
 
 template <>
-inline Float16 narrow<Float16>(double value) noexcept {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(round_to_odd(value));
+inline Float16 shorten<Float16>(float value) noexcept {
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
   const std::uint32_t sign = (bits >> 16) & 0x8000u;
   const std::uint32_t magnitude = bits & 0x7fffffffu;
-  std::uint32_t half;
-  if (magnitude > 0x7f800000u) {
-    half = 0x7e00u | ((magnitude >> 13) & 0x03ffu);  // NaN
-  } else if (magnitude >= 0x477ff000u) {
-    half = 0x7c00u;  // 65520 and beyond round to infinity
-  } else if (magnitude < 0x38800000u) {
-    // Below 2^-14: the number of steps of 2^-24, rounded by the addition of a large float.
-    half = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
-  } else {
-    half = (magnitude - ((127u - 15u) << 23) + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
-  }
+  const std::uint32_t quiet = 0x7e00u | ((magnitude >> 13) & 0x03ffu);
+  // Below 2^-14: the number of steps of 2^-24, rounded by the addition of a large float.
+  const std::uint32_t small = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+  const std::uint32_t rounded = (magnitude - ((127u - 15u) << 23) + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
+  std::uint32_t half = magnitude < 0x38800000u ? small : rounded;
+  half = magnitude >= 0x477ff000u ? 0x7c00u : half;  // 65520 and beyond round to infinity
+  half = magnitude > 0x7f800000u ? quiet : half;
   return {static_cast<std::uint16_t>(half | sign)};
+}
+
+template <>
+inline Bfloat16 narrow<Bfloat16>(double value) noexcept {
+  return shorten<Bfloat16>(round_to_odd(value));
+}
+template <>
+inline Float16 narrow<Float16>(double value) noexcept {
+  return shorten<Float16>(round_to_odd(value));
 }
 
 /// The largest finite number of a kind of part.

@@ -124,7 +124,9 @@ Tensor totals_of(const Tensor& columns, double norm_type) {
   if (columns.size(1) == 0) return totals.zero_();
   totals[kL2] = scaled_norm(l2, l2.amax());
   totals[kMaxAbs] = max_abs.amax();
-  totals[kLp] = (lp / safe(lp.amax())).pow(norm_type).sum().pow(1.0 / norm_type) * lp.amax();
+  const Tensor largest = lp.amax();
+  const Tensor powers = (lp / safe(largest)).pow(norm_type).sum().pow(1.0 / norm_type) * largest;
+  totals[kLp] = at::where(largest.isinf(), largest, powers);
   return totals;
 }
 

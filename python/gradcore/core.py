@@ -39,8 +39,9 @@ def measure(
 
     Args:
         parameters: A tensor, or n of them, whose ``.grad`` is looked at; None means no gradient.
-            A gradient may be float16, bfloat16, float32, float64, complex32, complex64 or complex128, of any shape
-            and strides, or sparse COO, which is coalesced first (in the parameter, once).
+            A gradient may be float16, bfloat16, float32, float64, complex32, complex64 or
+            complex128, of any shape and strides, or sparse COO, which is coalesced first (in the
+            parameter, once).
         needs: Names of statistics beyond those always there: ``"l1"``, ``"max_abs"``, ``"sum"``,
             ``"zeros"``, ``"lp"``, ``"parameter_l2"``, or ``"all"``.
         overflow: Elements of which a part is larger than this count as infinite; > 0.

@@ -13,7 +13,7 @@ from typing_extensions import Self
 
 from gradcore import checkpoint, core
 from gradcore.attachment import Attachment, attach, require_one_evaluation
-from gradcore.decision import Decision, decide
+from gradcore.decision import decide
 from gradcore.fetching import fetch
 from gradcore.history import History
 from gradcore.measuring import Measuring
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
     from gradcore.parameter_table import Table
     from gradcore.protocols import HealthCheck, NonfinitePolicy, Sink
-    from gradcore.report import Finding, Report
-    from gradcore.statistics import Statistics
+    from gradcore.report import Report
 
 logger = logging.getLogger("gradcore")
 
@@ -205,21 +204,18 @@ class Guard:
         report = report_of(self.steps, self.names, outcome)
         self.streak.see(report, event=host.event, stop=host.stop)
         if not host.skip:
-            self._apply(statistics, decision)
+            core.apply_(
+                self._parameters.tensors,
+                statistics.table,
+                decision.bound,
+                decision.repair,
+                overflow=self._measuring.overflow,
+            )
             if isinstance(decision.bound, Clamp) and _beyond(host.table, decision.bound.limit):
                 # The norm of clamped elements is known only by reading them again.
                 after = self._measuring.again(self._parameters)
                 report = report_of(self.steps, self.names, replace(outcome, clamped_norm=after))
         return report
-
-    def _apply(self, statistics: Statistics, decision: Decision) -> None:
-        core.apply_(
-            self._parameters.tensors,
-            statistics.table,
-            decision.bound,
-            decision.repair,
-            overflow=self._measuring.overflow,
-        )
 
     def _finish(self, report: Report) -> Report:
         if self._looking:
@@ -234,9 +230,7 @@ class Guard:
         return self.steps % self.every == 0
 
     def _checked(self, report: Report) -> Report:
-        findings: list[Finding] = []
-        for check in self.checks:
-            findings.extend(check(report, self.history))
+        findings = [finding for check in self.checks for finding in check(report, self.history)]
         if not findings:
             return report
         healthy = report.healthy and all(finding.severity == "info" for finding in findings)

@@ -49,7 +49,7 @@ MUTATIONS = {
         "reading.hpp", "std::uint64_t(kBatch - loaded) * kPerVector", "0u", "measure"
     ),
     "record of a corner left unwritten": Mutation(
-        "partition.hpp", "begin == first && block > 0", "false", "measure"
+        "partition.hpp", "share.begin == first && share.block > 0", "false", "measure"
     ),
     "tail of a list in nobody's share": Mutation(
         "partition.hpp", "* block / blocks);", "/ blocks * block);", "partition"

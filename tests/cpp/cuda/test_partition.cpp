@@ -29,8 +29,9 @@ void expect_a_partition(const Small& list) {
   std::set<std::uint32_t> slots, empty;
   for (std::uint32_t block = 0; block < list.blocks; ++block) {
     std::vector<int> there, back;
-    EXPECT_LT(list.share(block), list.share(block + 1)) << "a block without a share";
-    for (std::uint32_t unit = list.share(block); unit < list.share(block + 1); ++unit) {
+    const Share share = share_of(list, block);
+    EXPECT_LT(share.begin, share.end) << "a block without a share";
+    for (std::uint32_t unit = share.begin; unit < share.end; ++unit) {
       EXPECT_EQ(list.block_of(unit), block);
     }
     walk<kPer>(list, block, [&](const Segment& segment) {

@@ -1,0 +1,92 @@
+"""The tasks that people repeat: ``nox -l`` lists them, ``nox -s lint`` runs one.
+
+``.ci/run`` is what decides; these are its parts, and what is too slow or too special for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_existing_virtualenvs = True
+
+DEVELOPMENT = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["dev"]
+PINNED = {
+    name: f"{name}=={version}" for name, _, version in (d.partition("==") for d in DEVELOPMENT)
+}
+CPU_TORCH = "torch==2.13.0"
+NATIVE_TOOLS = ("cmake", "ninja", "pybind11")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite, installed as users install it."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("torch", ["2.11.0", "2.13.0", "2.14.1"])
+def torch_versions(session: nox.Session, torch: str) -> None:
+    """The suite against each minor version of torch; some are large downloads."""
+    session.install(f"torch=={torch}")
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style of Python and of C++; ``nox -s lint -- --fix`` rewrites what it can."""
+    session.install(PINNED["ruff"], PINNED["clang-format"])
+    fix = "--fix" in session.posargs
+    session.run("ruff", "check", *(["--fix"] if fix else []))
+    session.run("ruff", "format", *([] if fix else ["--check"]))
+    sources = [
+        str(path)
+        for folder in ("cpp", "tests/cpp")
+        for path in sorted(Path(folder).rglob("*"))
+        if path.suffix in {".cpp", ".hpp", ".cu", ".cuh"}
+    ]
+    session.run("clang-format", *(["-i"] if fix else ["--dry-run", "-Werror"]), *sources)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types of package and plugins, and the stub of the native module against the module."""
+    session.install(".", PINNED["mypy"])
+    session.run("mypy", "--strict")
+    session.run(
+        *("python", "-m", "mypy.stubtest", "gradcore._native"),
+        *("--mypy-config-file", "pyproject.toml"),
+        env={"MYPYPATH": "python"},
+    )
+
+
+@nox.session
+@nox.parametrize("sanitizer", ["address,undefined", "thread"])
+def native_tests(session: nox.Session, sanitizer: str) -> None:
+    """The C++ tests under sanitizers."""
+    session.install(CPU_TORCH, "numpy", *NATIVE_TOOLS)
+    build = session.create_tmp()
+    session.run(
+        *("cmake", "-S", ".", "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"),
+        *("-DGRADCORE_CUDA=OFF", "-DGRADCORE_TESTS=ON", f"-DGRADCORE_SANITIZE={sanitizer}"),
+    )
+    session.run("cmake", "--build", build, "--target", "gradcore_cpp_tests")
+    session.run("ctest", "--test-dir", build, "--output-on-failure")
+
+
+@nox.session
+def cuda_check(session: nox.Session) -> None:
+    """Compile the CUDA sources on a machine without a GPU; needs nvcc, links nothing."""
+    session.install(CPU_TORCH, "numpy", *NATIVE_TOOLS)
+    build = session.create_tmp()
+    session.run(
+        *("cmake", "-S", ".", "-B", build, "-G", "Ninja"),
+        *("-DGRADCORE_CUDA=OFF", "-DGRADCORE_CUDA_CHECK=ON", "-DGRADCORE_WERROR=ON"),
+    )
+    session.run("cmake", "--build", build, "--target", "gradcore_cuda_check")
+    session.run("python", "cpp/cuda/check_resources.py")

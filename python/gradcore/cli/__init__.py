@@ -1,0 +1,49 @@
+"""The command ``gradcore``: one module a subcommand, each with `add_arguments` and `run`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from gradcore.cli import demo, doctor, plugins
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Command(Protocol):
+    """A module that is a subcommand; the first line of its docstring is its help."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser, /) -> None:
+        """Add the subcommand's own options."""
+
+    def run(self, arguments: argparse.Namespace, /) -> int:
+        """Do it, and return the exit status."""
+        ...
+
+
+COMMANDS: Final = (demo, doctor, plugins)
+
+INTERRUPTED: Final = 130
+"""What shells expect of a program that Ctrl-C ended: 128 + SIGINT."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand and return its exit status; ``argv`` is the command line by default."""
+    parser = argparse.ArgumentParser(
+        prog="gradcore", description="Gradient health for PyTorch, from the command line."
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in COMMANDS:
+        summary = (module.__doc__ or "").partition("\n")[0]
+        subparser = subparsers.add_parser(
+            module.__name__.rpartition(".")[2], help=summary, description=module.__doc__
+        )
+        command = cast("Command", module)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
+    arguments = parser.parse_args(argv)
+    try:
+        return cast("int", arguments.run(arguments))
+    except KeyboardInterrupt:
+        return INTERRUPTED

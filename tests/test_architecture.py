@@ -1,0 +1,226 @@
+"""Who may import whom, who may include whom, and how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "python" / "gradcore"
+LONGEST = 250
+
+# Each module, or folder of modules, and all of gradcore and of torch that it may import when it is
+# run.  What is imported for type checkers alone is not looked at, but for `NEVER`.
+MAY_IMPORT = {
+    # what things are
+    "errors": "",
+    "validation": "",
+    "plan": "",
+    "statistics": "",
+    "protocols": "",
+    "parameter_table": "statistics",
+    "report": "parameter_table",
+    "history": "report torch",
+    # the native verbs, and what they are carried out on
+    "loading": "_native torch",
+    "core": "loading plan statistics validation torch",
+    "parameters": "core torch",
+    "repair": "core parameters plan report torch",
+    "functional": "core errors parameters plan statistics validation torch",
+    # decisions: they see statistics, never gradients
+    "strategies": "strategies.*",
+    "strategies.*": "plan validation",
+    "nonfinite": "nonfinite.*",
+    "nonfinite.*": "plan validation",
+    # who offers what
+    "hooks": "",
+    "builtin": "hooks nonfinite strategies",
+    "discovery": "errors hooks",
+    "catalogue": "builtin discovery errors",
+    "registry": "catalogue discovery errors",
+    # the arrow
+    "options": "registry strategies.global_norm",
+    "measuring": "core torch",
+    "decision": "errors plan torch",
+    "fetching": "plan torch",
+    "reporting": "parameter_table plan report statistics",
+    "streak": "errors",
+    "checkpoint": "",
+    "attachment": "errors torch",
+    "guard": "attachment checkpoint core decision fetching history measuring options parameters"
+    " plan registry reporting statistics streak validation torch",
+    "stepping": "guard",
+    # the door
+    "__init__": "core errors functional guard history hooks loading plan protocols registry repair"
+    " report statistics stepping",
+    "__main__": "cli",
+    "cli": "cli.*",
+    "cli.*": "__init__ cli.* discovery registry torch",
+}
+
+# Whatever the table above says, for type checkers too.
+NEVER = {
+    "strategies*": "_native core guard loading parameters registry",
+    "nonfinite*": "_native core guard loading parameters registry",
+    "checks*": "_native core guard loading parameters registry torch",
+    "sinks*": "_native core guard loading parameters registry torch",
+}
+
+TORCH = r"torch/|ATen/|c10/"
+PYTHON = r"pybind11|Python\.h|torch/extension\.h|torch/csrc/"
+MUST_NOT_INCLUDE = {
+    "kernels": rf"{TORCH}|{PYTHON}|tensors/|bindings/|cuda/|cuda",
+    "tensors": rf"{PYTHON}|bindings/|cuda/|cuda",
+    "bindings": r"kernels/|cuda/|cuda",
+    "cuda": rf"{PYTHON}|bindings/",
+}
+
+
+def name_of(path: Path) -> str:
+    """``strategies.value`` of ``strategies/value.py``, ``strategies`` of its ``__init__``."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def for_type_checkers(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def statements(tree: ast.AST, *, all_of_them: bool) -> list[ast.AST]:
+    """Every node, with or without those that only type checkers see."""
+    found = [tree]
+    for node in ast.iter_child_nodes(tree):
+        if all_of_them or not for_type_checkers(node):
+            found += statements(node, all_of_them=all_of_them)
+    return found
+
+
+def imported(path: Path, *, all_of_them: bool = False) -> set[str]:
+    """Modules of gradcore by their names within it, and ``torch`` if any of it is imported."""
+    names = set()
+    for node in statements(ast.parse(path.read_text()), all_of_them=all_of_them):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            module = node.module or ""
+            within = {f"{module}.{alias.name}" for alias in node.names}
+            known = {f"gradcore.{name}" for name in (*MODULES, "_native")}
+            # `from gradcore import core` means the module, `from gradcore import Guard` the door.
+            names |= within & known or {module}
+    ours = {name.removeprefix("gradcore.") for name in names if name.startswith("gradcore.")}
+    ours |= {"__init__"} if "gradcore" in names else set()
+    return ours | ({"torch"} if any(name.split(".")[0] == "torch" for name in names) else set())
+
+
+def allows(patterns: str, name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns.split())
+
+
+def rule_of(module: str) -> str:
+    """The key of the table that is about a module: the most exact one."""
+    return max((key for key in MAY_IMPORT if fnmatchcase(module, key)), key=len, default="")
+
+
+def test_the_table_lists_every_module_and_nothing_else():
+    assert [module for module in MODULES if not rule_of(module)] == []
+    assert set(MAY_IMPORT) - {rule_of(module) for module in MODULES} == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_what_the_table_lets_it(module):
+    wanted = imported(MODULES[module])
+
+    allowed = MAY_IMPORT.get(rule_of(module), "")
+    assert {name for name in wanted if not allows(allowed, name)} == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_some_things_are_never_imported_for_types_either(module):
+    forbidden = " ".join(names for key, names in NEVER.items() if fnmatchcase(module, key))
+
+    wanted = imported(MODULES[module], all_of_them=True)
+    assert {name for name in wanted if allows(forbidden, name)} == set()
+
+
+def test_one_module_alone_knows_the_native_core():
+    knowing = [m for m, path in MODULES.items() if "_native" in imported(path, all_of_them=True)]
+
+    assert knowing == ["loading"]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_package_knows_neither_tests_nor_plugins(module):
+    text = MODULES[module].read_text()
+
+    others = r"^\s*(from|import) (tests|plugins|pytest|hypothesis)\b"
+    assert not re.search(others, text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins").rglob("src/**/*.py")), ids=str)
+def test_a_plugin_uses_public_names_alone(path):
+    assert imported(path, all_of_them=True) <= {"__init__", "torch"}
+
+
+def test_the_oracle_shares_nothing_with_the_code():
+    assert imported(ROOT / "tests" / "oracle.py", all_of_them=True) == set()
+
+
+def sources(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix in {".cpp", ".hpp", ".cu", ".cuh"})
+
+
+def includes(path: Path) -> list[str]:
+    return re.findall(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', path.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("path", sources(ROOT / "cpp"), ids=lambda path: path.name)
+def test_a_layer_of_the_core_is_blind_to_the_others(path):
+    layer = path.relative_to(ROOT / "cpp").parts[0]
+
+    forbidden = re.compile(MUST_NOT_INCLUDE[layer])
+    assert [name for name in includes(path) if forbidden.match(name)] == []
+
+
+def reached(path: Path) -> set[str]:
+    """Everything that a source includes, and what that includes of ours."""
+    found = set()
+    for name in includes(path):
+        candidates = (ROOT / "cpp" / name, path.parent / name)
+        ours = next((candidate for candidate in candidates if candidate.exists()), None)
+        found |= {name} | (reached(ours) if ours else set())
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in sources(ROOT / "cpp" / "cuda") if p.suffix == ".cu"], ids=lambda p: p.name
+)
+def test_device_code_is_free_of_torch(path):
+    assert [name for name in reached(path) if re.match(rf"{TORCH}|tensors/", name)] == []
+
+
+@pytest.mark.parametrize("path", sources(ROOT / "cpp" / "kernels"), ids=lambda path: path.name)
+def test_kernels_neither_allocate_nor_throw(path):
+    code = re.sub(r"//.*", "", path.read_text())
+
+    assert re.findall(r"\b(throw|new|malloc|std::vector|std::string)\b", code) == []
+
+
+def files() -> list[Path]:
+    folders = ("python", "plugins", "cpp", "tests", "benchmarks", "examples")
+    suffixes = {".py", ".pyi", ".cpp", ".hpp", ".cu", ".cuh", ".cmake"}
+    found = [path for folder in folders for path in (ROOT / folder).rglob("*")]
+    return sorted(p for p in found if p.suffix in suffixes and "build" not in p.parts)
+
+
+def test_no_file_is_longer_than_two():
+    long = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in files()}
+
+    assert {name: lines for name, lines in long.items() if lines > LONGEST} == {}

@@ -1,0 +1,120 @@
+"""Everything in a guard that has memory is saved, and goes on where it was."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import pytest
+import torch
+from torch import nn
+
+import gradcore
+import training
+
+
+class Learning(nn.Module):
+    """A strategy that remembers the largest norm it could trust."""
+
+    name = "learning"
+    needs = ()
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("largest", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, statistics):
+        learned = torch.maximum(self.largest, statistics.norm)
+        self.largest = torch.where(statistics.trusted, learned, self.largest)
+        return gradcore.Keep()
+
+
+def through_a_file(state):
+    """Saved and loaded as a checkpoint that nobody has to trust."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def made(**options):
+    owner = nn.Parameter(torch.zeros(1))
+    guard = gradcore.Guard([("weight", owner)], clip=Learning(), **options)
+    return owner, guard
+
+
+def run(owner, guard, *values):
+    for value in values:
+        owner.grad = torch.tensor([value])
+        guard.apply()
+
+
+def test_history_and_the_number_of_steps_go_on():
+    first, second = made(), made()
+    run(*first, 1.0, math.nan, 3.0)
+
+    second[1].load_state_dict(through_a_file(first[1].state_dict()))
+    run(*second, 4.0)
+    history = second[1].history
+    assert [report.step for report in history] == [0, 1, 2, 3]
+    assert [report.norm for report in history] == [1.0, 0.0, 3.0, 4.0]
+    assert [report.skipped for report in history] == [False, True, False, False]
+    assert history[1].first_nonfinite == "weight"
+    assert history.summary()["mean_norm"] == pytest.approx(8 / 3)
+
+
+def test_the_memory_of_a_strategy_goes_on_and_never_held_a_fault():
+    first, second = made(), made()
+    run(*first, 5.0, math.nan, math.inf, 2.0)
+
+    second[1].load_state_dict(through_a_file(first[1].state_dict()))
+    strategy = [value for value in _tensors(second[1].state_dict()) if value.ndim == 0]
+    assert 5.0 in [value.item() for value in strategy]
+    assert all(math.isfinite(value.item()) for value in strategy)
+
+
+def test_a_streak_goes_on():
+    first, second = made(max_consecutive=3), made(max_consecutive=3)
+    run(*first, math.nan, math.nan)
+
+    second[1].load_state_dict(through_a_file(first[1].state_dict()))
+    with pytest.raises(gradcore.NonfiniteGradientError):
+        run(*second, math.nan)
+
+
+def test_every_goes_on():
+    first, second = made(every=3), made(every=3)
+    run(*first, 1.0, 2.0)
+
+    second[1].load_state_dict(through_a_file(first[1].state_dict()))
+    run(*second, 3.0, 4.0, 5.0, 6.0)
+    assert len(second[1].history) == 2
+
+
+def test_a_state_is_a_copy():
+    owner, guard = made()
+    run(owner, guard, 1.0)
+    state = guard.state_dict()
+    before = training.freeze(state)
+
+    run(owner, guard, 9.0, math.nan)
+    assert training.freeze(state) == before
+
+
+def test_a_shorter_history_keeps_the_newest():
+    first, second = made(), made(history=2)
+    run(*first, 1.0, 2.0, 3.0)
+
+    second[1].load_state_dict(through_a_file(first[1].state_dict()))
+    assert [report.norm for report in second[1].history] == [2.0, 3.0]
+
+
+def _tensors(value):
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)

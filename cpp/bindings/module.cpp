@@ -23,7 +23,8 @@ std::vector<at::Tensor> unpack(const py::list& tensors, bool gradients) {
   std::vector<at::Tensor> unpacked;
   unpacked.reserve(tensors.size());
   for (const py::handle item : tensors) {
-    TORCH_CHECK_TYPE(THPVariable_Check(item.ptr()), "gradcore takes tensors; got ", Py_TYPE(item.ptr())->tp_name, ".");
+    TORCH_CHECK_TYPE(THPVariable_Check(item.ptr()), "gradcore takes tensors; got ",
+                     Py_TYPE(item.ptr())->tp_name, ".");
     unpacked.push_back(THPVariable_Unpack(item.ptr()));
   }
   return gradients ? gradcore::gradients_of(unpacked) : unpacked;
@@ -34,16 +35,16 @@ gradcore::Values view(const Replacement& values) {
   return *values;
 }
 
-at::Tensor measure(const py::list& tensors, bool gradients, std::int64_t needs, double norm_type, double overflow,
-                   const Replacement& replacement) {
+at::Tensor measure(const py::list& tensors, bool gradients, std::int64_t needs, double norm_type,
+                   double overflow, const Replacement& replacement) {
   const auto list = unpack(tensors, gradients);
   const py::gil_scoped_release release;
   return gradcore::measure(list, {needs, norm_type, overflow, view(replacement)});
 }
 
-void apply_(const py::list& tensors, bool gradients, const at::Tensor& table, const at::Tensor& factors,
-            const std::optional<at::Tensor>& skip, std::int64_t repair, const Replacement& replacement, double overflow,
-            double limit) {
+void apply_(const py::list& tensors, bool gradients, const at::Tensor& table,
+            const at::Tensor& factors, const std::optional<at::Tensor>& skip, std::int64_t repair,
+            const Replacement& replacement, double overflow, double limit) {
   const auto list = unpack(tensors, gradients);
   const py::gil_scoped_release release;
   gradcore::apply_(list, table, factors, skip, {repair, view(replacement), overflow, limit});
@@ -53,12 +54,14 @@ void apply_(const py::list& tensors, bool gradients, const at::Tensor& table, co
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.doc() = "Native core of gradcore. Private: import gradcore instead.";
-  m.def("measure", torch::wrap_pybind_function(measure), py::arg("tensors"), py::arg("gradients"), py::arg("needs"),
-        py::arg("norm_type"), py::arg("overflow"), py::arg("replacement"), py::pos_only());
-  m.def("apply_", torch::wrap_pybind_function(apply_), py::arg("tensors"), py::arg("gradients"), py::arg("table"),
-        py::arg("factors"), py::arg("skip"), py::arg("repair"), py::arg("replacement"), py::arg("overflow"),
-        py::arg("limit"), py::pos_only());
-  m.def("check_supported", torch::wrap_pybind_function(gradcore::check_supported), py::arg("tensor"), py::pos_only());
+  m.def("measure", torch::wrap_pybind_function(measure), py::arg("tensors"), py::arg("gradients"),
+        py::arg("needs"), py::arg("norm_type"), py::arg("overflow"), py::arg("replacement"),
+        py::pos_only());
+  m.def("apply_", torch::wrap_pybind_function(apply_), py::arg("tensors"), py::arg("gradients"),
+        py::arg("table"), py::arg("factors"), py::arg("skip"), py::arg("repair"),
+        py::arg("replacement"), py::arg("overflow"), py::arg("limit"), py::pos_only());
+  m.def("check_supported", torch::wrap_pybind_function(gradcore::check_supported),
+        py::arg("tensor"), py::pos_only());
   m.attr("version") = GRADCORE_VERSION;
   m.attr("torch") = GRADCORE_BUILD_TORCH;
   m.attr("cuda") = GRADCORE_BUILD_CUDA;

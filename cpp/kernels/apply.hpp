@@ -1,5 +1,6 @@
 #pragma once
-// Rewriting a stretch of elements in place. Knows nothing of torch, allocates nothing, throws nothing.
+// Rewriting a stretch of elements in place. Knows nothing of torch, allocates nothing, throws
+// nothing.
 
 #include <cstdint>
 #include <limits>
@@ -19,7 +20,8 @@ struct Change {
   double limit = std::numeric_limits<double>::infinity();
 
   bool nothing() const noexcept {
-    return repair == kPropagate && factor == 1.0 && limit == std::numeric_limits<double>::infinity();
+    return repair == kPropagate && factor == 1.0 &&
+           limit == std::numeric_limits<double>::infinity();
   }
 };
 

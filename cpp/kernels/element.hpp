@@ -16,7 +16,8 @@ struct Replacement {
   template <class Part>
   Replacement as() const noexcept {
     const auto held = [](double value) {
-      return static_cast<double>(widen(narrow<Part>(std::clamp(value, -kLargest<Part>, kLargest<Part>))));
+      return static_cast<double>(
+          widen(narrow<Part>(std::clamp(value, -kLargest<Part>, kLargest<Part>))));
     };
     return {held(nan), held(posinf), held(neginf)};
   }
@@ -27,7 +28,9 @@ struct Parts {
   double real = 0.0, imag = 0.0;
 
   /// |z|, which overflows only if it exceeds the largest double.
-  double magnitude() const noexcept { return imag == 0.0 ? std::fabs(real) : std::hypot(real, imag); }
+  double magnitude() const noexcept {
+    return imag == 0.0 ? std::fabs(real) : std::hypot(real, imag);
+  }
 };
 
 template <class Part>
@@ -80,7 +83,9 @@ inline Parts clamped(Parts value, double limit) noexcept {
   if (value.imag == 0.0) return {std::clamp(value.real, -limit, limit), value.imag};
   if (std::isinf(value.real) || std::isinf(value.imag)) {
     const double both = std::isinf(value.real) && std::isinf(value.imag) ? std::sqrt(0.5) : 1.0;
-    const auto along = [=](double part) { return std::isinf(part) ? std::copysign(limit * both, part) : 0.0; };
+    const auto along = [=](double part) {
+      return std::isinf(part) ? std::copysign(limit * both, part) : 0.0;
+    };
     return {along(value.real), along(value.imag)};
   }
   // Halved parts have a magnitude that cannot overflow, and the same direction.

@@ -13,8 +13,8 @@ constexpr int kLanes = 8;
 /// Sum of squares of `count` numbers, unguarded: not finite if a number is not, or if it overflows.
 ///
 /// The stretch is read as four streams side by side, since prefetchers stop at the end of a page;
-/// each stream has lanes of its own, which compilers keep in vectors. A float, and anything shorter,
-/// has a square that double holds exactly.
+/// each stream has lanes of its own, which compilers keep in vectors. A float, and anything
+/// shorter, has a square that double holds exactly.
 template <class Part>
 double sum_of_squares(const Part* part, std::int64_t count) noexcept {
   double lanes[kStreams][kLanes] = {};
@@ -42,7 +42,8 @@ double sum_of_squares(const Part* part, std::int64_t count) noexcept {
 /// Reads element by element, in two passes: what each is and the largest magnitude; then the sums,
 /// with everything scaled by a power of two so that squares stay within the range of double.
 template <class Element>
-Partial measure_carefully(const Element* element, std::int64_t count, const Request& request) noexcept {
+Partial measure_carefully(const Element* element, std::int64_t count,
+                          const Request& request) noexcept {
   const Replacement replacement = request.replacement.as<typename PartOf<Element>::type>();
   Partial found;
   const auto value_of = [&](std::int64_t i, Kind& kind) {
@@ -84,18 +85,21 @@ Partial measure_carefully(const Element* element, std::int64_t count, const Requ
     for (std::int64_t i = 0; i < count; ++i) {
       Kind kind;
       const Parts value = value_of(i, kind);
-      const double magnitude = Parts{value.real / largest_part, value.imag / largest_part}.magnitude();
+      const double magnitude =
+          Parts{value.real / largest_part, value.imag / largest_part}.magnitude();
       if (magnitude != 0.0) found.powers.sum += std::pow(magnitude, request.p);
     }
   }
   return found;
 }
 
-/// Everything but powers, unguarded like `sum_of_squares`. Magnitudes of complex elements are square
-/// roots of sums of squares, so this is for parts of at most 32 bits, whose squares double can hold.
+/// Everything but powers, unguarded like `sum_of_squares`. Magnitudes of complex elements are
+/// square roots of sums of squares, so this is for parts of at most 32 bits, whose squares double
+/// can hold.
 template <class Element>
 Partial measure_everything(const Element* element, std::int64_t count) noexcept {
-  double squares[kLanes] = {}, l1[kLanes] = {}, sum[kLanes] = {}, sum_imag[kLanes] = {}, max_abs[kLanes] = {};
+  double squares[kLanes] = {}, l1[kLanes] = {}, sum[kLanes] = {}, sum_imag[kLanes] = {},
+         max_abs[kLanes] = {};
   std::int64_t zeros[kLanes] = {};
   const auto take = [&](int lane, Parts value) {
     const double square = value.real * value.real + value.imag * value.imag;
@@ -130,7 +134,8 @@ Partial measure_everything(const Element* element, std::int64_t count) noexcept 
 constexpr double kSmallest = 1e-200;
 
 template <class Element>
-Partial measure_elements(const Element* element, std::int64_t count, const Request& request) noexcept {
+Partial measure_elements(const Element* element, std::int64_t count,
+                         const Request& request) noexcept {
   using Part = typename PartOf<Element>::type;
   constexpr bool kWide = std::is_same_v<Part, double>;
   if (request.needs & kNeedLp || (kWide && request.needs)) {
@@ -152,7 +157,8 @@ Partial measure_elements(const Element* element, std::int64_t count, const Reque
 
 }  // namespace
 
-Partial measure(Number number, const void* data, std::int64_t count, const Request& request) noexcept {
+Partial measure(Number number, const void* data, std::int64_t count,
+                const Request& request) noexcept {
   return with_element(number, [&](auto* type) {
     using Element = std::remove_pointer_t<decltype(type)>;
     return measure_elements(static_cast<const Element*>(data), count, request);

@@ -12,8 +12,8 @@ namespace gradcore {
 
 /// What is to be found out.
 struct Request {
-  int needs = 0;       ///< bits of `Need`
-  double p = 2.0;      ///< order of kLp, > 0 and finite
+  int needs = 0;   ///< bits of `Need`
+  double p = 2.0;  ///< order of kLp, > 0 and finite
   double overflow = std::numeric_limits<double>::infinity();
   bool replace = false;  ///< whether `replacement` stands in for non-finite elements
   Replacement replacement;
@@ -24,6 +24,7 @@ struct Request {
 /// Nothing overflows or underflows on the way, whatever finite numbers there are, and the result
 /// depends on the elements and their order alone. Meant for blocks that fit in a cache: one that
 /// holds something out of the ordinary is read again.
-Partial measure(Number number, const void* data, std::int64_t count, const Request& request) noexcept;
+Partial measure(Number number, const void* data, std::int64_t count,
+                const Request& request) noexcept;
 
 }  // namespace gradcore

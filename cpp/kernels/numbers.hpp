@@ -40,9 +40,11 @@ inline float widen(Float16 value) noexcept {
   const std::uint32_t sign = (value.bits & 0x8000u) << 16;
   const std::uint32_t rebiased = (magnitude << 13) + ((127u - 15u) << 23);
   const std::uint32_t special = (magnitude << 13) | 0x7f800000u;
-  const std::uint32_t small =
-      std::bit_cast<std::uint32_t>(static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
-  const std::uint32_t wide = magnitude < 0x0400u ? small : magnitude >= 0x7c00u ? special : rebiased;
+  const std::uint32_t small = std::bit_cast<std::uint32_t>(
+      static_cast<float>(static_cast<std::int32_t>(magnitude)) * 0x1p-24f);
+  const std::uint32_t wide = magnitude < 0x0400u    ? small
+                             : magnitude >= 0x7c00u ? special
+                                                    : rebiased;
   return std::bit_cast<float>(wide | sign);
 }
 
@@ -85,8 +87,10 @@ inline Float16 shorten<Float16>(float value) noexcept {
   const std::uint32_t magnitude = bits & 0x7fffffffu;
   const std::uint32_t quiet = 0x7e00u | ((magnitude >> 13) & 0x03ffu);
   // Below 2^-14: the number of steps of 2^-24, rounded by the addition of a large float.
-  const std::uint32_t small = std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
-  const std::uint32_t rounded = (magnitude - ((127u - 15u) << 23) + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
+  const std::uint32_t small =
+      std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+  const std::uint32_t rounded =
+      (magnitude - ((127u - 15u) << 23) + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
   std::uint32_t half = magnitude < 0x38800000u ? small : rounded;
   half = magnitude >= 0x477ff000u ? 0x7c00u : half;  // 65520 and beyond round to infinity
   half = magnitude > 0x7f800000u ? quiet : half;
@@ -114,13 +118,20 @@ inline constexpr double kLargest<Bfloat16> = 0x1.fep127;
 template <class Visit>
 decltype(auto) with_element(Number number, Visit&& visit) {
   switch (number) {
-    case Number::kFloat16: return visit(static_cast<Float16*>(nullptr));
-    case Number::kBfloat16: return visit(static_cast<Bfloat16*>(nullptr));
-    case Number::kFloat32: return visit(static_cast<float*>(nullptr));
-    case Number::kComplex32: return visit(static_cast<Complex<Float16>*>(nullptr));
-    case Number::kComplex64: return visit(static_cast<Complex<float>*>(nullptr));
-    case Number::kComplex128: return visit(static_cast<Complex<double>*>(nullptr));
-    case Number::kFloat64: break;
+    case Number::kFloat16:
+      return visit(static_cast<Float16*>(nullptr));
+    case Number::kBfloat16:
+      return visit(static_cast<Bfloat16*>(nullptr));
+    case Number::kFloat32:
+      return visit(static_cast<float*>(nullptr));
+    case Number::kComplex32:
+      return visit(static_cast<Complex<Float16>*>(nullptr));
+    case Number::kComplex64:
+      return visit(static_cast<Complex<float>*>(nullptr));
+    case Number::kComplex128:
+      return visit(static_cast<Complex<double>*>(nullptr));
+    case Number::kFloat64:
+      break;
   }
   return visit(static_cast<double*>(nullptr));
 }

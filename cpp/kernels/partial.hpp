@@ -10,9 +10,9 @@ namespace gradcore {
 
 /// The value `sum * 4^exponent`, kept apart so that squares cannot leave the range of double.
 ///
-/// Scaling by a power of two is exact, so the only rounding is in the additions. Source: J. L. Blue,
-/// "A Portable Fortran Program to Find the Euclidean Norm of a Vector", ACM TOMS 4(1), 1978 (three
-/// fixed scales there, one scale a block here).
+/// Scaling by a power of two is exact, so the only rounding is in the additions. Source: J. L.
+/// Blue, "A Portable Fortran Program to Find the Euclidean Norm of a Vector", ACM TOMS 4(1), 1978
+/// (three fixed scales there, one scale a block here).
 struct SumOfSquares {
   double sum = 0.0;
   int exponent = 0;

@@ -52,8 +52,9 @@ void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Ten
                     "apply_() takes float64 factors, one for all (0-d) or one for each of the ", n,
                     " gradients; got ", factors.scalar_type(), " ", factors.sizes(), ".");
   for (const at::Tensor& gradient : gradients) {
-    TORCH_CHECK_TYPE(!gradient.defined() || gradient.layout() != c10::kSparse || gradient.is_coalesced(),
-                     "apply_() takes coalesced sparse tensors; got one that is not. Call .coalesce() on it.");
+    TORCH_CHECK_TYPE(
+        !gradient.defined() || gradient.layout() != c10::kSparse || gradient.is_coalesced(),
+        "apply_() takes coalesced sparse tensors; got one that is not. Call .coalesce() on it.");
   }
   if (skip && skip->item<bool>()) return;
 

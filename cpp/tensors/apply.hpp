@@ -17,10 +17,11 @@ struct ApplyOptions {
   double limit;  ///< infinity for none
 };
 
-/// Repairs, scales and clamps in one pass over those tensors that need it; the others are not touched.
+/// Repairs, scales and clamps in one pass over those tensors that need it; the others are not
+/// touched.
 ///
-/// `table` is what `measure` said of the same list. `factors` is float64, one for all or one each; a
-/// factor of exactly 1 changes no bit. Nothing happens where `skip` is given and true.
+/// `table` is what `measure` said of the same list. `factors` is float64, one for all or one each;
+/// a factor of exactly 1 changes no bit. Nothing happens where `skip` is given and true.
 void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Tensor& factors,
                 const std::optional<at::Tensor>& skip, const ApplyOptions& options);
 

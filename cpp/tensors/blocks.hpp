@@ -15,8 +15,8 @@ struct Block {
   std::int64_t count;
 };
 
-/// Cuts those elements of `list` for which `chosen` is true into blocks of at most 128 KB, in order.
-/// An empty `chosen` means all.
+/// Cuts those elements of `list` for which `chosen` is true into blocks of at most 128 KB, in
+/// order. An empty `chosen` means all.
 std::vector<Block> cut(const std::vector<Elements>& list, const std::vector<bool>& chosen = {});
 
 /// Calls visit(i) for every block, from several threads if there is enough to do for them. A thread

@@ -24,7 +24,7 @@ Tensor parts_of(const Tensor& dense) {
 }
 
 struct Marks {
-  Tensor nan, posinf, neginf;  // of parts
+  Tensor nan, posinf, neginf;                               // of parts
   Tensor element_nan, element_posinf, element_neginf, bad;  // of elements
 
   Marks(const Tensor& parts, double overflow)
@@ -33,18 +33,23 @@ struct Marks {
         neginf(parts.lt(-overflow).logical_or_(parts.isneginf())),
         element_nan(nan.any(-1)),
         element_posinf(posinf.any(-1).logical_and_(element_nan.logical_not())),
-        element_neginf(neginf.any(-1).logical_and_(element_nan.logical_or(element_posinf).logical_not())),
+        element_neginf(
+            neginf.any(-1).logical_and_(element_nan.logical_or(element_posinf).logical_not())),
         bad(element_nan.logical_or(element_posinf).logical_or_(element_neginf)) {}
 };
 
 double largest(c10::ScalarType type) {
   switch (type) {
     case at::kHalf:
-    case at::kComplexHalf: return 65504.0;
-    case at::kBFloat16: return 0x1.fep127;
+    case at::kComplexHalf:
+      return 65504.0;
+    case at::kBFloat16:
+      return 0x1.fep127;
     case at::kFloat:
-    case at::kComplexFloat: return std::numeric_limits<float>::max();
-    default: return std::numeric_limits<double>::max();
+    case at::kComplexFloat:
+      return std::numeric_limits<float>::max();
+    default:
+      return std::numeric_limits<double>::max();
   }
 }
 
@@ -52,9 +57,13 @@ Tensor replaced(const Tensor& parts, const Marks& marks, const Values& by, c10::
   if (!by) return parts.masked_fill(marks.bad.unsqueeze(-1), 0.0);
   const double bound = largest(type);
   const auto value = [&](std::size_t i) {  // as the dtype can hold it
-    return at::scalar_tensor(std::clamp((*by)[i], -bound, bound), at::kDouble).to(c10::toRealValueType(type)).item<double>();
+    return at::scalar_tensor(std::clamp((*by)[i], -bound, bound), at::kDouble)
+        .to(c10::toRealValueType(type))
+        .item<double>();
   };
-  return parts.masked_fill(marks.nan, value(0)).masked_fill_(marks.posinf, value(1)).masked_fill_(marks.neginf, value(2));
+  return parts.masked_fill(marks.nan, value(0))
+      .masked_fill_(marks.posinf, value(1))
+      .masked_fill_(marks.neginf, value(2));
 }
 
 Tensor safe(const Tensor& scale) { return at::where(scale > 0, scale, at::ones_like(scale)); }
@@ -68,7 +77,8 @@ Tensor scaled_norm(const Tensor& values, const Tensor& scale) {
 Tensor column_of(const Tensor& gradient, const MeasureOptions& options) {
   check_supported(gradient);
   const bool sparse = gradient.layout() == c10::kSparse;
-  const Tensor dense = sparse ? gradient.coalesce()._values() : gradient.resolve_conj().resolve_neg();
+  const Tensor dense =
+      sparse ? gradient.coalesce()._values() : gradient.resolve_conj().resolve_neg();
   const Tensor parts = parts_of(dense);
   const Tensor nothing = at::full({}, std::numeric_limits<double>::quiet_NaN(), parts.options());
   const Tensor zero = at::zeros({}, parts.options());
@@ -85,9 +95,14 @@ Tensor column_of(const Tensor& gradient, const MeasureOptions& options) {
   if (options.needs & (kNeedL1 | kNeedMaxAbs | kNeedLp)) {
     const Tensor relative = (values / safe(scale)).square_().sum(-1).sqrt_();
     if (options.needs & kNeedL1) column[kL1] = relative.sum() * scale;
-    if (options.needs & kNeedMaxAbs) column[kMaxAbs] = (values.numel() ? relative.amax() : zero) * scale;
+    if (options.needs & kNeedMaxAbs)
+      column[kMaxAbs] = (values.numel() ? relative.amax() : zero) * scale;
     if (options.needs & kNeedLp) {
-      column[kLp] = at::where(relative > 0, relative.pow(options.norm_type), at::zeros_like(relative)).sum().pow(1.0 / options.norm_type) * scale;
+      column[kLp] =
+          at::where(relative > 0, relative.pow(options.norm_type), at::zeros_like(relative))
+              .sum()
+              .pow(1.0 / options.norm_type) *
+          scale;
     }
   }
   if (options.needs & kNeedSum) {
@@ -97,7 +112,8 @@ Tensor column_of(const Tensor& gradient, const MeasureOptions& options) {
   }
   if (options.needs & kNeedZeros) {
     const Tensor zeros = values.eq(0).all(-1);
-    column[kZeros] = (options.replacement ? zeros : zeros.logical_and(marks.bad.logical_not())).sum();
+    column[kZeros] =
+        (options.replacement ? zeros : zeros.logical_and(marks.bad.logical_not())).sum();
   }
   for (Tensor& entry : column) entry = entry.to(parts.scalar_type());
   return at::stack(column);
@@ -108,11 +124,14 @@ Tensor clamped(const Tensor& parts, double limit) {
   const Tensor infinite = parts.isinf();
   const Tensor any = infinite.any(-1, true);
   // What is infinite lies in the direction of its infinite parts.
-  const Tensor values = at::where(any, at::where(infinite, parts.sign(), at::zeros_like(parts)), parts);
+  const Tensor values =
+      at::where(any, at::where(infinite, parts.sign(), at::zeros_like(parts)), parts);
   const Tensor scale = safe(values.abs().amax(-1, true));
   const Tensor direction = values / scale;
   const Tensor relative = direction.square().sum(-1, true).sqrt_();
-  const Tensor beyond = (relative * scale > limit).logical_or_(any).logical_and_(parts.isnan().any(-1, true).logical_not());
+  const Tensor beyond = (relative * scale > limit)
+                            .logical_or_(any)
+                            .logical_and_(parts.isnan().any(-1, true).logical_not());
   return at::where(beyond, direction / safe(relative) * limit, parts);
 }
 
@@ -140,7 +159,7 @@ Tensor measure_composite(at::TensorList gradients, const MeasureOptions& options
   return at::cat({table, totals_of(table, options.norm_type)}, 1);
 }
 
-void apply_composite_(at::TensorList gradients, const Tensor& table, const Tensor& factors,
+void apply_composite_(at::TensorList gradients, const Tensor& /*table*/, const Tensor& factors,
                       const std::optional<Tensor>& skip, const ApplyOptions& options) {
   const at::NoGradGuard no_grad;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
@@ -151,11 +170,14 @@ void apply_composite_(at::TensorList gradients, const Tensor& table, const Tenso
     const Tensor factor = factors.dim() == 0 ? factors : factors[static_cast<std::int64_t>(i)];
     const Marks marks(parts, options.overflow);
     Tensor values = parts;
-    if (options.repair == kZeroElements) values = replaced(parts, marks, std::nullopt, dense.scalar_type());
-    if (options.repair == kReplace) values = replaced(parts, marks, options.replacement, dense.scalar_type());
+    if (options.repair == kZeroElements)
+      values = replaced(parts, marks, std::nullopt, dense.scalar_type());
+    if (options.repair == kReplace)
+      values = replaced(parts, marks, options.replacement, dense.scalar_type());
     if (options.repair == kZeroParameters) values = parts.masked_fill(marks.bad.any(), 0.0);
     values = at::where(factor == 1, values, values * factor.to(values.scalar_type()));
-    if (options.limit < std::numeric_limits<double>::infinity()) values = clamped(values, options.limit);
+    if (options.limit < std::numeric_limits<double>::infinity())
+      values = clamped(values, options.limit);
     const Tensor unchanged = values.eq(parts).logical_and_(values.signbit().eq(parts.signbit()));
     const Tensor keep = skip ? unchanged.logical_or(*skip) : unchanged;
     const Tensor was = dense.is_complex() ? at::view_as_real(dense) : dense.unsqueeze(-1);
@@ -171,7 +193,6 @@ void apply_composite_(at::TensorList gradients, const Tensor& table, const Tenso
     }
     target.copy_(to);
   }
-  (void)table;
 }
 
 }  // namespace gradcore

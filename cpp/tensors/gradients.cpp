@@ -37,17 +37,25 @@ class Memories {
 
 Number number_of(c10::ScalarType type) {
   switch (type) {
-    case at::kHalf: return Number::kFloat16;
-    case at::kBFloat16: return Number::kBfloat16;
-    case at::kFloat: return Number::kFloat32;
-    case at::kDouble: return Number::kFloat64;
-    case at::kComplexHalf: return Number::kComplex32;
-    case at::kComplexFloat: return Number::kComplex64;
-    case at::kComplexDouble: return Number::kComplex128;
+    case at::kHalf:
+      return Number::kFloat16;
+    case at::kBFloat16:
+      return Number::kBfloat16;
+    case at::kFloat:
+      return Number::kFloat32;
+    case at::kDouble:
+      return Number::kFloat64;
+    case at::kComplexHalf:
+      return Number::kComplex32;
+    case at::kComplexFloat:
+      return Number::kComplex64;
+    case at::kComplexDouble:
+      return Number::kComplex128;
     default:
-      C10_THROW_ERROR(TypeError, c10::str("gradcore takes float16, bfloat16, float32, float64, complex32, "
-                                          "complex64 and complex128 tensors; got ",
-                                          c10::toString(type), "."));
+      C10_THROW_ERROR(TypeError,
+                      c10::str("gradcore takes float16, bfloat16, float32, float64, complex32, "
+                               "complex64 and complex128 tensors; got ",
+                               c10::toString(type), "."));
   }
 }
 
@@ -108,11 +116,13 @@ void check_supported(const at::Tensor& tensor) {
   const auto layout = tensor.layout();
   TORCH_CHECK_TYPE(!tensor.key_set().has(c10::DispatchKey::Python),
                    "gradcore takes plain tensors; got a tensor subclass. Pass its local tensor.");
-  TORCH_CHECK_TYPE(!tensor.is_quantized(), "gradcore takes floating point tensors; got a quantized one.");
+  TORCH_CHECK_TYPE(!tensor.is_quantized(),
+                   "gradcore takes floating point tensors; got a quantized one.");
   TORCH_CHECK_TYPE(!tensor.is_nested(), "gradcore takes plain tensors; got a nested one.");
   TORCH_CHECK_TYPE(layout == c10::kStrided || layout == c10::kSparse,
                    "gradcore takes strided and sparse COO tensors; got layout ", layout, ".");
-  TORCH_CHECK_TYPE(!tensor.is_meta(), "gradcore takes tensors with data; got one on the meta device.");
+  TORCH_CHECK_TYPE(!tensor.is_meta(),
+                   "gradcore takes tensors with data; got one on the meta device.");
   number_of(tensor.scalar_type());
 }
 

@@ -12,13 +12,13 @@ namespace gradcore {
 
 /// The elements of one gradient as flat memory.
 struct Elements {
-  bool present = false;           ///< false for an undefined tensor
+  bool present = false;  ///< false for an undefined tensor
   Number number = Number::kFloat32;
   const void* data = nullptr;
-  std::int64_t numel = 0;         ///< 0 too for a gradient that an earlier one of the list already is
-  std::int64_t times = 1;         ///< how often an expanded gradient holds each of them
-  at::Tensor dense;               ///< the memory at `data`
-  at::Tensor original;            ///< defined if `dense` is a copy that has to be written back here
+  std::int64_t numel = 0;  ///< 0 too for a gradient that an earlier one of the list already is
+  std::int64_t times = 1;  ///< how often an expanded gradient holds each of them
+  at::Tensor dense;        ///< the memory at `data`
+  at::Tensor original;     ///< defined if `dense` is a copy that has to be written back here
 
   std::int64_t bytes() const;
 };
@@ -34,8 +34,8 @@ void check_supported(const at::Tensor& tensor);
 /// Finds the memory of each. Undefined tensors stay absent; one that shares its memory with an
 /// earlier one has no elements, so that nothing is counted or scaled twice.
 ///
-/// What is dense in any order of dimensions is taken as it lies, expanded dimensions are taken once;
-/// only tensors with gaps, and lazily conjugated or negated ones, are copied.
+/// What is dense in any order of dimensions is taken as it lies, expanded dimensions are taken
+/// once; only tensors with gaps, and lazily conjugated or negated ones, are copied.
 std::vector<Elements> elements_of(at::TensorList tensors);
 
 /// Writes back what is a copy and tells autograd that the tensor was changed.

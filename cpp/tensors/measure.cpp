@@ -26,7 +26,8 @@ Request request_of(const MeasureOptions& options) {
   return request;
 }
 
-void write_column(double* column, std::int64_t stride, const Partial& found, const Request& request) {
+void write_column(double* column, std::int64_t stride, const Partial& found,
+                  const Request& request) {
   const auto put = [&](Row row, double value) { column[row * stride] = value; };
   put(kNan, static_cast<double>(found.nan));
   put(kPosinf, static_cast<double>(found.posinf));
@@ -59,7 +60,8 @@ at::Tensor measure_cpu(at::TensorList gradients, const MeasureOptions& options) 
 
   const auto n = static_cast<std::int64_t>(list.size());
   const std::int64_t stride = n + 1;
-  at::Tensor table = at::full({kRows, stride}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
+  at::Tensor table =
+      at::full({kRows, stride}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
   double* const to = table.mutable_data_ptr<double>();
   Partial all;
   double present = 0.0, numel = 0.0;

@@ -19,26 +19,30 @@ using at::TensorList;
 using Skip = const std::optional<Tensor>&;
 
 constexpr const char* kMeasureSchema =
-    "(Tensor[] gradients, int needs, float norm_type, float overflow, float[]? replacement) -> Tensor";
+    "(Tensor[] gradients, int needs, float norm_type, float overflow, float[]? replacement) -> "
+    "Tensor";
 constexpr const char* kApplySchema =
-    "(Tensor(a!)[] gradients, Tensor table, Tensor factors, Tensor? skip, int repair, float[]? replacement, "
+    "(Tensor(a!)[] gradients, Tensor table, Tensor factors, Tensor? skip, int repair, float[]? "
+    "replacement, "
     "float overflow, float limit) -> ()";
 
 Values checked(Values replacement) {
   TORCH_CHECK_VALUE(!replacement || replacement->size() == 3,
-                    "replacement must be three numbers, for NaN, +Inf and -Inf; got ", replacement->size(), ".");
+                    "replacement must be three numbers, for NaN, +Inf and -Inf; got ",
+                    replacement->size(), ".");
   return replacement;
 }
 
 // One adapter for each verb: from the operator's flat arguments to options.
 template <Tensor (*run)(TensorList, const MeasureOptions&)>
-Tensor measure_operator(TensorList gradients, std::int64_t needs, double norm_type, double overflow, Values replacement) {
+Tensor measure_operator(TensorList gradients, std::int64_t needs, double norm_type, double overflow,
+                        Values replacement) {
   return run(gradients, {needs, norm_type, overflow, checked(replacement)});
 }
 
 template <void (*run)(TensorList, const Tensor&, const Tensor&, Skip, const ApplyOptions&)>
-void apply_operator_(TensorList gradients, const Tensor& table, const Tensor& factors, Skip skip, std::int64_t repair,
-                     Values replacement, double overflow, double limit) {
+void apply_operator_(TensorList gradients, const Tensor& table, const Tensor& factors, Skip skip,
+                     std::int64_t repair, Values replacement, double overflow, double limit) {
   run(gradients, table, factors, skip, {repair, checked(replacement), overflow, limit});
 }
 
@@ -48,11 +52,13 @@ Tensor measure_shape(TensorList gradients, std::int64_t, double, double, Values)
   const auto columns = static_cast<std::int64_t>(gradients.size()) + 1;
   return at::empty({kRows, columns}, at::TensorOptions().dtype(at::kDouble).device(device));
 }
-void apply_shape_(TensorList, const Tensor&, const Tensor&, Skip, std::int64_t, Values, double, double) {}
+void apply_shape_(TensorList, const Tensor&, const Tensor&, Skip, std::int64_t, Values, double,
+                  double) {}
 
 // Undefined tensors, and those of other devices, stand as empty ones in what an operator gets.
 std::vector<Tensor> those_on(c10::Device device, TensorList gradients, const Tensor& first) {
-  const Tensor empty = at::empty({0}, at::TensorOptions().dtype(first.scalar_type()).device(device));
+  const Tensor empty =
+      at::empty({0}, at::TensorOptions().dtype(first.scalar_type()).device(device));
   std::vector<Tensor> list;
   list.reserve(gradients.size());
   for (const Tensor& gradient : gradients) {
@@ -90,7 +96,8 @@ std::vector<Tensor> plain(TensorList gradients) {
   for (std::size_t i = 0; i < elements.size(); ++i) {
     const bool repeated = elements[i].present && elements[i].numel == 0;
     const Tensor& tensor = gradients[i];
-    const Tensor values = elements[i].present && tensor.layout() == c10::kSparse ? elements[i].dense : tensor;
+    const Tensor values =
+        elements[i].present && tensor.layout() == c10::kSparse ? elements[i].dense : tensor;
     list.push_back(repeated && values.numel() > 0 ? values.new_empty({0}) : values);
   }
   return list;
@@ -108,13 +115,16 @@ Tensor measure(TensorList given, const MeasureOptions& options) {
   Tensor columns;
   for (const Tensor& first : firsts) {
     const std::vector<Tensor> list = those_on(first.device(), gradients, first);
-    const Tensor table = run.call(list, options.needs, options.norm_type, options.overflow, options.replacement);
-    if (firsts.size() == 1 && std::all_of(given.begin(), given.end(), [](const Tensor& t) { return t.defined(); })) {
+    const Tensor table =
+        run.call(list, options.needs, options.norm_type, options.overflow, options.replacement);
+    if (firsts.size() == 1 &&
+        std::all_of(given.begin(), given.end(), [](const Tensor& t) { return t.defined(); })) {
       return table;
     }
     // Absent columns are those of empty tensors: zero but for `present`.
     std::vector<double> present;
-    for (const Tensor& g : gradients) present.push_back(g.defined() && g.device() == first.device() ? 1.0 : 0.0);
+    for (const Tensor& g : gradients)
+      present.push_back(g.defined() && g.device() == first.device() ? 1.0 : 0.0);
     Tensor part = table.narrow(1, 0, n);
     part[kPresent].copy_(at::tensor(present, at::kDouble), /*non_blocking=*/true);
     columns = columns.defined() ? columns + part.to(columns.device()) : part;
@@ -122,23 +132,31 @@ Tensor measure(TensorList given, const MeasureOptions& options) {
   return at::cat({columns, totals_of(columns, options.norm_type)}, 1);
 }
 
-void apply_(TensorList given, const Tensor& table, const Tensor& factors, Skip skip, const ApplyOptions& options) {
+void apply_(TensorList given, const Tensor& table, const Tensor& factors, Skip skip,
+            const ApplyOptions& options) {
   if (on_cpu(given)) return apply_cpu_(given, table, factors, skip, options);
-  static const auto run = operator_named<void(TensorList, const Tensor&, const Tensor&, Skip, std::int64_t, Values,
-                                              double, double)>("gradcore::apply_");
+  static const auto run =
+      operator_named<void(TensorList, const Tensor&, const Tensor&, Skip, std::int64_t, Values,
+                          double, double)>("gradcore::apply_");
   const std::vector<Tensor> gradients = plain(given);
   for (const Tensor& first : first_of_each_device(gradients)) {
     const auto device = first.device();
-    const auto here = [&](const Tensor& tensor) { return tensor.to(device, /*non_blocking=*/true); };
-    const std::optional<Tensor> skip_here = skip ? std::optional<Tensor>(here(*skip)) : std::nullopt;
+    const auto here = [&](const Tensor& tensor) {
+      return tensor.to(device, /*non_blocking=*/true);
+    };
+    const std::optional<Tensor> skip_here =
+        skip ? std::optional<Tensor>(here(*skip)) : std::nullopt;
     const std::vector<Tensor> list = those_on(device, gradients, first);
-    run.call(list, here(table), here(factors), skip_here, options.repair, options.replacement, options.overflow, options.limit);
+    run.call(list, here(table), here(factors), skip_here, options.repair, options.replacement,
+             options.overflow, options.limit);
   }
 }
 
 TORCH_LIBRARY(gradcore, m) {
-  for (const char* name : {"measure", "measure_composite"}) m.def((std::string(name) + kMeasureSchema).c_str());
-  for (const char* name : {"apply_", "apply_composite_"}) m.def((std::string(name) + kApplySchema).c_str());
+  for (const char* name : {"measure", "measure_composite"})
+    m.def((std::string(name) + kMeasureSchema).c_str());
+  for (const char* name : {"apply_", "apply_composite_"})
+    m.def((std::string(name) + kApplySchema).c_str());
 }
 
 TORCH_LIBRARY_IMPL(gradcore, CPU, m) {

@@ -6,8 +6,8 @@
 
 namespace gradcore {
 
-/// Measures gradients of one device or several; undefined ones are absent. The table is on the device
-/// of the first gradient.
+/// Measures gradients of one device or several; undefined ones are absent. The table is on the
+/// device of the first gradient.
 at::Tensor measure(at::TensorList gradients, const MeasureOptions& options);
 
 /// Applies to gradients of one device or several; `table`, `factors` and `skip` may be on any.

@@ -93,8 +93,7 @@ inline std::vector<double> measure(const std::vector<Batch>& batches, std::int64
   std::uint32_t used = 0;
   for (const Batch& batch : batches) {
     Reading reading{ceiling_of(batch.number, overflow), {}, replacement != nullptr, norm_type};
-    const double largest = largest_number(batch.number);
-    for (int i = 0; i < 3 && replacement; ++i) reading.replacement[i] = std::clamp(replacement[i], -largest, largest);
+    for (int i = 0; i < 3 && replacement; ++i) reading.replacement[i] = held(batch.number, replacement[i]);
     with_kind(batch.number, [&](auto kind) {
       using K = decltype(kind);
       with_list<K::kPerUnit>(batch, blocks, used, [&](const auto& list) {

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         gradcore.Registry().create("nonfinite", arguments.policy)
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         text = read_text(standard_library())
-    except (gradcore.GradcoreError, OSError) as error:
+    except (gradcore.GradcoreError, OSError, TypeError, ValueError) as error:
         sys.stderr.write(f"gradcore demo: {error}\n")
         return 2
     screen.say(

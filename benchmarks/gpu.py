@@ -13,7 +13,9 @@ import gc
 import math
 import sys
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import gpu_lists
 import torch
@@ -23,14 +25,23 @@ from torch import Tensor
 
 import gradcore
 
+TORCH = "torch clip_grad_norm_"
+OPERATORS = "gradcore operators, nothing clipped"
+OURS = "gradcore clip_grad_norm_, nothing clipped"
+SAFE = "gradcore.safe_step, AdamW"
 L2 = 5
 GIB = 1 << 30
-ROTATE = 256 << 20  # bytes: enough to push a list out of any cache before its turn comes again
+ROTATE = 160 << 20
+"""Bytes of all copies of a list: enough to push one out of any cache before it is read again."""
+
+Times = dict[str, float]
+Work = list[Callable[[], object]]
 
 
 def measure(gradients: list[Tensor], needs: int = 0) -> Tensor:
     """The table."""
-    return torch.ops.gradcore.measure(gradients, needs, 2.0, math.inf, None)
+    table: Tensor = torch.ops.gradcore.measure(gradients, needs, 2.0, math.inf, None)
+    return table
 
 
 def apply_(gradients: list[Tensor], table: Tensor, factor: Tensor, repair: int = 0) -> None:
@@ -38,91 +49,100 @@ def apply_(gradients: list[Tensor], table: Tensor, factor: Tensor, repair: int =
     torch.ops.gradcore.apply_(gradients, table, factor, None, repair, None, math.inf, math.inf)
 
 
-def clip_(gradients: list[Tensor], max_norm: float) -> Tensor:
+def clip_(gradients: list[Tensor], max_norm: float) -> None:
     """Clip by the two operators, with the decision on the device."""
     table = measure(gradients)
-    factor = (max_norm / table[L2, -1]).clamp(max=1.0)
-    apply_(gradients, table, factor, 1)
-    return table
+    apply_(gradients, table, (max_norm / table[L2, -1]).clamp(max=1.0), 1)
+
+
+def bytes_of(shapes: list[tuple[int, ...]], dtype: torch.dtype) -> int:
+    """Size of a list."""
+    return sum(math.prod(shape) for shape in shapes) * dtype.itemsize
 
 
 def micro(seconds: float) -> str:
-    """Microseconds, or milliseconds where there are many."""
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-2 else f"{seconds * 1e3:.2f} ms"
+    """In microseconds."""
+    return f"{seconds * 1e6:,.1f} us"
+
+
+def each(function: Callable[..., object], *sets: Sequence[Any]) -> Work:
+    """The call for each set of buffers."""
+    return [partial(function, *arguments) for arguments in zip(*sets, strict=True)]
 
 
 def check(gradients: list[Tensor]) -> None:
-    """Compare the table with float64 sums, and a clipped list with its product."""
-    error = 1e-6 if gradients[0].element_size() == 2 else 1e-12
+    """Compare the table with float64 sums, and a scaled list with its product."""
+    error = 1e-6 if gradients[0].dtype is torch.bfloat16 else 1e-12
     squares = torch.stack([gradient.double().square_().sum() for gradient in gradients])
     table = measure(gradients)
     torch.testing.assert_close(table[L2, :-1], squares.sqrt(), rtol=error, atol=0)
     torch.testing.assert_close(table[L2, -1], squares.sum().sqrt(), rtol=error, atol=0)
-    copy = [gradients[0].clone(), gradients[-1].clone()]
-    apply_(copy, measure(copy), torch.tensor(0.25, dtype=torch.float64, device="cuda"))
-    for got, before in zip(copy, (gradients[0], gradients[-1]), strict=True):
+    copies = [gradients[0].clone(), gradients[-1].clone()]
+    apply_(copies, measure(copies), torch.tensor(0.25, dtype=torch.float64, device="cuda"))
+    for got, before in zip(copies, (gradients[0], gradients[-1]), strict=True):
         torch.testing.assert_close(got, before * 0.25, rtol=0, atol=0)
 
 
 def ceilings(report: Report, repeats: int) -> float:
     """What the card copies and reads a second, in bytes; returns the rate of copies."""
     one, other = (torch.empty(4 * GIB, dtype=torch.uint8, device="cuda") for _ in range(2))
-    one.view(torch.float32).normal_()
+    numbers = one.view(torch.float32).normal_()
     seconds = device_seconds([partial(other.copy_, one)], repeats)
     copy = 2 * one.numel() / seconds
     report.row("4 GiB", "copy", micro(seconds), "", f"{copy / 1e12:.2f} TB/s", "")
-    numbers = one.view(torch.float32)
     seconds = device_seconds([numbers.sum], repeats)
     rate = one.numel() / seconds
     report.row("4 GiB", "read (torch.sum)", micro(seconds), "", f"{rate / 1e12:.2f} TB/s", "")
     return copy
 
 
+class ListTimes:
+    """The rows of one list."""
+
+    def __init__(self, report: Report, name: str, size: int, repeats: int) -> None:
+        self.report, self.name, self.size, self.repeats = report, name, size, repeats
+        self.loops, self.calls = (3, 5) if size > 4 * GIB else (7, 20)
+        self.found: Times = {}
+
+    def row(self, what: str, work: Work, traffic: int, queued: int = 1) -> None:
+        """Time ``work``, a call of which moves ``traffic`` times the list's bytes."""
+        device = device_seconds(work, self.repeats, queued)
+        loop = loop_seconds(work, self.loops, self.calls)
+        self.found |= {what: device, f"{what}, loop": loop}
+        rate = f"{traffic * self.size / device / 1e12:.2f} TB/s" if traffic else ""
+        ratio = f"{self.found[f'{TORCH}, loop'] / loop:.2f} x torch" if "gradcore" in what else ""
+        self.report.row(self.name, what, micro(device), micro(loop), rate, ratio)
+
+
 def time_list(
     report: Report, name: str, shapes: list[tuple[int, ...]], dtype: torch.dtype, repeats: int
-) -> dict[str, float]:
-    """All rows of one list; returns times and ratios by name."""
-    size = sum(math.prod(shape) for shape in shapes) * dtype.itemsize
+) -> Times:
+    """All rows of one list; returns times by name."""
+    size = bytes_of(shapes, dtype)
     sets = [gpu_lists.gradients_of(shapes, dtype) for _ in range(max(1, math.ceil(ROTATE / size)))]
     owners = [gpu_lists.parameters_of(gradients) for gradients in sets]
     tables = [measure(gradients) for gradients in sets]
     check(sets[0])
-    half, one = (torch.tensor(f, dtype=torch.float64, device="cuda") for f in (0.999, 1.0))
-    loops = 3 if size > 4 * GIB else 10
-    times: dict[str, float] = {}
-
-    def row(what: str, calls: list[partial[object]], traffic: float = 0.0, queued: int = 1) -> None:
-        times[what] = device_seconds(calls, repeats, queued)
-        times[f"{what}, loop"] = loop_seconds(calls, loops)
-        rate = f"{traffic * size / times[what] / 1e12:.2f} TB/s" if traffic else ""
-        base = times.get("torch clip_grad_norm_, loop") if "gradcore" in what else None
-        ratio = f"{base / times[f'{what}, loop']:.2f} x torch" if base else ""
-        report.row(name, what, micro(times[what]), micro(times[f"{what}, loop"]), rate, ratio)
-
-    def each(function: object, *others: list[object], **options: object) -> list[partial[object]]:
-        return [partial(function, *both, **options) for both in zip(*others, strict=True)]  # type: ignore[arg-type]
-
-    torch_clip = torch.nn.utils.clip_grad_norm_
-    row("torch clip_grad_norm_", each(torch_clip, owners, max_norm=1e9), 3)
-    row("measure", each(measure, sets), 1)
-    row("measure, every statistic", each(partial(measure, needs=15), sets), 1)
-    row("apply_, scaling", each(partial(apply_, factor=half), sets, tables), 2)
-    row("apply_, nothing to do", each(partial(apply_, factor=one, repair=1), sets, tables), 0, 20)
-    row("gradcore operators, nothing clipped", each(partial(clip_, max_norm=1e9), sets), 1)
-    row("gradcore clip_grad_norm_, nothing clipped", each(
-        partial(gradcore.clip_grad_norm_, max_norm=1e9), owners
-    ), 1)  # fmt: skip
-    row("gradcore clip_grad_norm_, clipped", each(
-        partial(gradcore.clip_grad_norm_, max_norm=1e-3), owners
-    ), 3)  # fmt: skip
-    if dtype is torch.float32 and size < GIB:
-        time_scaler(report, name, owners[0], repeats, size)
-    return times
+    less, one = (torch.tensor(f, dtype=torch.float64, device="cuda") for f in (0.999, 1.0))
+    torch_clip, our_clip = torch.nn.utils.clip_grad_norm_, gradcore.clip_grad_norm_
+    times = ListTimes(report, name, size, repeats)
+    times.row(TORCH, each(partial(torch_clip, max_norm=1e9), owners), 3)
+    times.row("measure", each(measure, sets), 1)
+    times.row("measure, every statistic", each(partial(measure, needs=15), sets), 1)
+    times.row("apply_, scaling", each(partial(apply_, factor=less), sets, tables), 2)
+    leaving = each(partial(apply_, factor=one, repair=1), sets, tables)
+    times.row("apply_, nothing to do", leaving, 0, queued=20)
+    times.row(OPERATORS, each(partial(clip_, max_norm=1e9), sets), 1)
+    times.row(OURS, each(partial(our_clip, max_norm=1e9), owners), 1)
+    times.row(
+        "gradcore clip_grad_norm_, clipped", each(partial(our_clip, max_norm=1e-3), owners), 3
+    )
+    if dtype is torch.float32 and size < 4 * GIB:
+        times.row("torch unscale_, clip_grad_norm_", [amp(owners[0])], 5)
+    return times.found
 
 
-def time_scaler(
-    report: Report, name: str, owner: list[torch.nn.Parameter], repeats: int, size: int
-) -> None:
+def amp(owner: list[torch.nn.Parameter]) -> Callable[[], object]:
     """What AMP does before a step: unscale, then clip."""
     optimizer = torch.optim.SGD(owner, lr=0.0)
     scaler = torch.amp.GradScaler("cuda", init_scale=1.0)
@@ -133,19 +153,15 @@ def time_scaler(
         torch.nn.utils.clip_grad_norm_(owner, 1e9)
         scaler.update(1.0)
 
-    device, loop = device_seconds([both], repeats), loop_seconds([both], 10)
-    rate = f"{5 * size / device / 1e12:.2f} TB/s"
-    report.row(name, "torch unscale_, clip_grad_norm_", micro(device), micro(loop), rate, "")
+    return both
 
 
 def time_step(report: Report, repeats: int) -> None:
     """GPT-2 in float32: fused AdamW alone, after torch's clipping, and within safe_step."""
-    parameters = [
-        torch.nn.Parameter(tensor)
-        for tensor in gpu_lists.gradients_of(gpu_lists.gpt2(), torch.float32)
-    ]
-    for parameter in parameters:
-        parameter.grad = torch.randn_like(parameter)
+    gradients = gpu_lists.gradients_of(gpu_lists.gpt2(), torch.float32)
+    parameters = [torch.nn.Parameter(gradient.clone()) for gradient in gradients]
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = gradient
     optimizer = torch.optim.AdamW(parameters, lr=1e-9, fused=True)
 
     def clipped() -> None:
@@ -155,16 +171,31 @@ def time_step(report: Report, repeats: int) -> None:
     def safe() -> None:
         gradcore.safe_step(optimizer, max_norm=1e9)
 
-    steps = {
-        "AdamW": optimizer.step,
-        "torch clip, AdamW": clipped,
-        "gradcore.safe_step, AdamW": safe,
-    }
-    for what, step in steps.items():
-        loop = loop_seconds([step], 10)
-        device = device_seconds([step], repeats) if step is not safe else math.nan
-        shown = micro(device) if device == device else "waits"
-        report.row("GPT-2 float32", what, shown, micro(loop), "", "")
+    for what, step in (("AdamW", optimizer.step), ("torch clip, AdamW", clipped), (SAFE, safe)):
+        loop = loop_seconds([step], 7, 20)
+        # safe_step may wait for the device, which must then not be kept waiting.
+        device = "" if what == SAFE else micro(device_seconds([step], repeats))
+        report.row("GPT-2 float32", what, device, micro(loop), "", "")
+
+
+def goals(report: Report, found: dict[str, Times], copy: float) -> None:
+    """Set what was found against what is wanted."""
+
+    def ratio(times: Times) -> float:
+        return times[f"{TORCH}, loop"] / times[f"{OURS}, loop"]
+
+    if large := found.get("7B bfloat16"):
+        share = bytes_of(gpu_lists.llama_7b(), torch.bfloat16) / large["measure"] / copy * 100
+        report.goal("measure, 7B bfloat16, of the copy rate", share, 90, "%", at_most=False)
+        text = "torch's clip over ours, 7B bfloat16, nothing clipped"
+        report.goal(text, ratio(large), 2.5, "x", at_most=False)
+    if medium := found.get("GPT-2 bfloat16"):
+        report.goal("measure, GPT-2 bfloat16", medium["measure"] * 1e6, 100, "us", at_most=True)
+        leave = medium["apply_, nothing to do"] * 1e6
+        report.goal("apply_ with nothing to do, GPT-2 bfloat16", leave, 4, "us", at_most=True)
+    if many := found.get("10,000 small bfloat16"):
+        text = "torch's clip over ours, 10,000 small tensors"
+        report.goal(text, ratio(many), 10, "x", at_most=False)
 
 
 def main() -> None:
@@ -174,56 +205,34 @@ def main() -> None:
     quick = parser.parse_args().quick
     if not torch.cuda.is_available():
         sys.exit("benchmarks/gpu.py needs a GPU and a torch built for it.")
-    repeats = 10 if quick else 30
     begun = time.perf_counter()
+    repeats = 10 if quick else 30
     report = Report()
     copy = ceilings(report, repeats)
     lists = [
         ("GPT-2", gpu_lists.gpt2(), torch.bfloat16),
         ("GPT-2", gpu_lists.gpt2(), torch.float32),
-        ("10,000 small", gpu_lists.small(), torch.bfloat16),
     ]
+    lists += [("10,000 small", gpu_lists.small(), torch.bfloat16)]
     if not quick:
         large = gpu_lists.llama_7b()
         lists += [("7B", large, torch.bfloat16), ("7B", large, torch.float32)]
-    found: dict[str, dict[str, float]] = {}
+    found: dict[str, Times] = {}
     for name, shapes, dtype in lists:
         title = f"{name} {str(dtype).removeprefix('torch.')}"
         gc.collect()
         torch.cuda.empty_cache()
-        need = sum(math.prod(shape) for shape in shapes) * dtype.itemsize
-        if need + 6 * GIB > torch.cuda.mem_get_info()[0]:
-            report.row(title, f"does not fit ({need / GIB:.0f} GiB)", "", "", "", "")
+        size = bytes_of(shapes, dtype)
+        if size + 6 * GIB > torch.cuda.mem_get_info()[0]:
+            report.row(title, f"does not fit ({size / GIB:.0f} GiB)", "", "", "", "")
             continue
-        fewer = repeats if need < 4 * GIB else max(5, repeats // 3)
-        found[title] = time_list(report, title, shapes, dtype, fewer)
+        found[title] = time_list(report, title, shapes, dtype, repeats if size < GIB else 9)
     gc.collect()
     torch.cuda.empty_cache()
     time_step(report, repeats)
     goals(report, found, copy)
     path = report.write()
     print("\n".join(["", *report.goals, f"{time.perf_counter() - begun:.0f} s, written to {path}"]))
-
-
-def goals(report: Report, found: dict[str, dict[str, float]], copy: float) -> None:
-    """Set what was found against what is wanted."""
-    torch_loop, ours = (
-        "torch clip_grad_norm_, loop",
-        "gradcore clip_grad_norm_, nothing clipped, loop",
-    )
-    if large := found.get("7B bfloat16"):
-        size = sum(math.prod(shape) for shape in gpu_lists.llama_7b()) * 2
-        share = size / large["measure"] / copy * 100
-        report.goal("measure, 7B bfloat16, of the copy rate", share, 90, "%", at_most=False)
-        ratio = large[torch_loop] / large[ours]
-        report.goal("torch's clip, 7B bfloat16, nothing clipped", ratio, 2.5, "x", at_most=False)
-    if medium := found.get("GPT-2 bfloat16"):
-        report.goal("measure, GPT-2 bfloat16", medium["measure"] * 1e6, 100, "us", at_most=True)
-        leave = medium["apply_, nothing to do"] * 1e6
-        report.goal("apply_ with nothing to do, GPT-2 bfloat16", leave, 4, "us", at_most=True)
-    if many := found.get("10,000 small bfloat16"):
-        ratio = many[torch_loop] / many[ours]
-        report.goal("torch's clip, 10,000 small tensors", ratio, 10, "x", at_most=False)
 
 
 if __name__ == "__main__":

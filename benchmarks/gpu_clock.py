@@ -29,20 +29,24 @@ def device_seconds(work: Sequence[Callable[[], object]], repeats: int, queued: i
     host = time.perf_counter() - begun
     torch.cuda.synchronize()
     cycles = int(CYCLES_PER_SECOND * (1.5 * host * queued + 2e-4))
-    times = []
+    times: list[float] = []
     for turn in range(repeats):
-        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        torch.cuda._sleep(cycles)  # noqa: SLF001 - torch times its own work this way
+        start, end = _event(), _event()
+        torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]  # noqa: SLF001
         start.record()
         for number in range(queued):
             work[(turn * queued + number) % len(work)]()
         end.record()
         torch.cuda.synchronize()
-        times.append(start.elapsed_time(end) / 1e3 / queued)
+        times.append(float(start.elapsed_time(end)) / 1e3 / queued)
     return statistics.median(times)
 
 
-def loop_seconds(work: Sequence[Callable[[], object]], repeats: int, calls: int = 5) -> float:
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+
+
+def loop_seconds(work: Sequence[Callable[[], object]], repeats: int, calls: int) -> float:
     """Median time of a call in a loop that waits only at its end: host and device together."""
     for call in work:
         call()

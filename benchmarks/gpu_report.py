@@ -15,8 +15,8 @@ import torch
 import gradcore
 
 RESULTS = Path(__file__).parent / "results"
-LEGEND = """Medians. *Device*: the device's own time of a call. *Loop*: time of a call in a loop that
-waits only at its end, so the larger of host and device; ratios are of loops."""
+LEGEND = """Medians. *Device*: the device's own time of a call. *Loop*: time of a call in a loop
+that waits only at its end, so the larger of host and device; ratios are of loops."""
 HEAD = ("| list | what | device | loop | rate | against |", "|---|---|---|---|---|---|")
 
 

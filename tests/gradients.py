@@ -63,7 +63,8 @@ def plain(tensor: Tensor) -> Tensor:
     if tensor.layout is torch.sparse_coo:
         # float16 sums are what a sparse gradient of float16 means: torch has to do them.
         tensor = tensor.coalesce().values()
-    return tensor.resolve_conj().resolve_neg().reshape(-1).clone()
+    flat = tensor.resolve_conj().resolve_neg().reshape(-1)
+    return flat.clone(memory_format=torch.contiguous_format)
 
 
 def elements(tensor: Tensor) -> list[oracle.Element]:

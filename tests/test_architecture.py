@@ -28,7 +28,7 @@ MAY_IMPORT = {
     # the native verbs, and what they are carried out on
     "loading": "_native torch",
     "core": "loading plan statistics validation torch",
-    "parameters": "core torch",
+    "parameters": "core errors torch",
     "repair": "core parameters plan report torch",
     "functional": "core errors parameters plan statistics validation torch",
     # decisions: they see statistics, never gradients
@@ -44,16 +44,17 @@ MAY_IMPORT = {
     "registry": "catalogue discovery errors",
     # the arrow
     "options": "registry strategies.global_norm",
-    "measuring": "core torch",
-    "decision": "errors plan torch",
-    "fetching": "plan torch",
+    "measuring": "core plan statistics torch",
+    "decision": "errors plan statistics torch",
+    "fetching": "errors plan torch",
     "reporting": "parameter_table plan report statistics",
     "streak": "errors",
-    "checkpoint": "",
+    "checkpoint": "history",
+    "watching": "",
     "attachment": "errors torch",
     "guard": "attachment checkpoint core decision fetching history measuring options parameters"
-    " plan registry reporting statistics streak validation torch",
-    "stepping": "guard",
+    " registry reporting streak validation watching torch",
+    "stepping": "attachment guard",
     # the door
     "__init__": "core errors functional guard history hooks loading plan protocols registry repair"
     " report statistics stepping",

@@ -142,7 +142,8 @@ def test_an_unknown_option_is_an_error_with_the_name_and_the_known_ones():
 
 def test_a_refused_value_is_an_error_with_the_name_and_the_reason():
     with pytest.raises(
-        ValueError, match=r"Clip strategy global_norm\(.*\): max_norm must be finite and .*got -1"
+        ValueError,
+        match=r"Clip strategy global_norm\(.*\): max_norm must be greater than 0; got -1",
     ):
         Registry(plugins=False).create("clip", "global_norm", max_norm=-1)
 

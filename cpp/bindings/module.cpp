@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "tensors/capabilities.hpp"
 #include "tensors/gradients.hpp"
 #include "tensors/operators.hpp"
 
@@ -62,6 +63,9 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
         py::arg("replacement"), py::arg("overflow"), py::arg("limit"), py::pos_only());
   m.def("check_supported", torch::wrap_pybind_function(gradcore::check_supported),
         py::arg("tensor"), py::pos_only());
+  m.attr("cpu") = py::tuple(py::cast(gradcore::compiled_capabilities()));
+  m.attr("cpu_supported") = py::tuple(py::cast(gradcore::supported_capabilities()));
+  m.attr("cpu_in_use") = gradcore::capability_in_use();
   m.attr("version") = GRADCORE_VERSION;
   m.attr("torch") = GRADCORE_BUILD_TORCH;
   m.attr("cuda") = GRADCORE_BUILD_CUDA;

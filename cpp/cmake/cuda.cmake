@@ -3,6 +3,7 @@
 # Sets GRADCORE_CUDA_VERSION (of torch; empty where the CUDA library is not built) and
 # GRADCORE_CUDA_REASON (why not).
 
+include(CheckLanguage)
 set(GRADCORE_CUDA_VERSION "")
 set(GRADCORE_CUDA_REASON "")
 
@@ -33,28 +34,45 @@ macro(gradcore_enable_cuda)
 endmacro()
 
 if(NOT GRADCORE_CUDA STREQUAL "OFF" OR GRADCORE_CUDA_CHECK)
-  find_program(
-    GRADCORE_NVCC nvcc
-    HINTS "$ENV{CUDACXX}" "$ENV{CUDA_HOME}/bin" /usr/local/cuda/bin
-    DOC "CUDA compiler")
+  if(CMAKE_CUDA_COMPILER)
+    set(GRADCORE_NVCC "${CMAKE_CUDA_COMPILER}")
+  elseif(DEFINED ENV{CUDACXX})
+    set(GRADCORE_NVCC "$ENV{CUDACXX}")
+  else()
+    find_program(
+      GRADCORE_NVCC nvcc
+      HINTS "$ENV{CUDA_HOME}/bin" /usr/local/cuda/bin
+      DOC "CUDA compiler")
+  endif()
 endif()
 
 if(GRADCORE_CUDA STREQUAL "OFF")
   set(GRADCORE_CUDA_REASON "GRADCORE_CUDA is OFF")
 elseif(GRADCORE_TORCH_CUDA STREQUAL "none")
   set(GRADCORE_CUDA_REASON "torch ${GRADCORE_TORCH_VERSION} is a CPU build")
-elseif(NOT CMAKE_CUDA_COMPILER AND NOT GRADCORE_NVCC)
+elseif(NOT GRADCORE_NVCC)
   set(GRADCORE_CUDA_REASON "no nvcc was found: set CUDACXX or CUDA_HOME")
 else()
-  gradcore_enable_cuda()
+  execute_process(
+    COMMAND "${GRADCORE_NVCC}" --version
+    OUTPUT_VARIABLE _said
+    COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCH "release ([0-9]+)\\.[0-9]+" _release "${_said}")
+  set(_nvcc_major "${CMAKE_MATCH_1}")
   string(REGEX MATCH "^[0-9]+" _torch_major "${GRADCORE_TORCH_CUDA}")
-  string(REGEX MATCH "^[0-9]+" _nvcc_major "${CMAKE_CUDA_COMPILER_VERSION}")
-  if(_torch_major STREQUAL _nvcc_major)
-    set(GRADCORE_CUDA_VERSION "${GRADCORE_TORCH_CUDA}")
-  else()
+  if(NOT _torch_major STREQUAL _nvcc_major)
     set(GRADCORE_CUDA_REASON
-        "nvcc ${CMAKE_CUDA_COMPILER_VERSION} is of another major version than torch's CUDA ${GRADCORE_TORCH_CUDA}"
-    )
+        "torch was built with CUDA ${GRADCORE_TORCH_CUDA}, and ${GRADCORE_NVCC} is of ${_release}")
+  else()
+    # An nvcc that does not get along with the C++ compiler must not fail a build that can do without.
+    set(ENV{CUDACXX} "${GRADCORE_NVCC}")
+    check_language(CUDA)
+    if(CMAKE_CUDA_COMPILER)
+      gradcore_enable_cuda()
+      set(GRADCORE_CUDA_VERSION "${GRADCORE_TORCH_CUDA}")
+    else()
+      set(GRADCORE_CUDA_REASON "${GRADCORE_NVCC} cannot compile: see the log of CMake")
+    endif()
   endif()
 endif()
 

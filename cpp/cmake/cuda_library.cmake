@@ -19,14 +19,14 @@ if(GRADCORE_CUDA_VERSION)
   gradcore_target(_cuda)
   target_compile_options(_cuda PRIVATE ${GRADCORE_CUDA_OPTIONS})
   set_target_properties(_cuda PROPERTIES PREFIX "" CUDA_RUNTIME_LIBRARY Shared)
-  # cudart is the shared one that torch has loaded already: two copies would not share a context.
+  # The shared runtime, which torch has loaded already, not a second copy of it.
   target_link_libraries(_cuda PRIVATE gradcore_torch "${_c10_cuda}" CUDA::cudart)
   target_link_options(_cuda PRIVATE LINKER:--no-undefined) # an error here, not at the first import
   gradcore_install(_cuda)
 endif()
 
 if(GRADCORE_CUDA_CHECK AND NOT GRADCORE_CUDA_VERSION)
-  if(NOT CMAKE_CUDA_COMPILER AND NOT GRADCORE_NVCC)
+  if(NOT GRADCORE_NVCC)
     message(FATAL_ERROR "gradcore: GRADCORE_CUDA_CHECK needs nvcc: set CUDACXX or CUDA_HOME.")
   endif()
   gradcore_enable_cuda()

@@ -11,13 +11,20 @@ namespace {
 
 cuda::Number number_of(Number number) {
   switch (number) {
-    case Number::kFloat16: return cuda::Number::kFloat16;
-    case Number::kBfloat16: return cuda::Number::kBfloat16;
-    case Number::kFloat32: return cuda::Number::kFloat32;
-    case Number::kComplex32: return cuda::Number::kComplex32;
-    case Number::kComplex64: return cuda::Number::kComplex64;
-    case Number::kComplex128: return cuda::Number::kComplex128;
-    case Number::kFloat64: break;
+    case Number::kFloat16:
+      return cuda::Number::kFloat16;
+    case Number::kBfloat16:
+      return cuda::Number::kBfloat16;
+    case Number::kFloat32:
+      return cuda::Number::kFloat32;
+    case Number::kComplex32:
+      return cuda::Number::kComplex32;
+    case Number::kComplex64:
+      return cuda::Number::kComplex64;
+    case Number::kComplex128:
+      return cuda::Number::kComplex128;
+    case Number::kFloat64:
+      break;
   }
   return cuda::Number::kFloat64;
 }
@@ -33,12 +40,13 @@ struct Key {
 }  // namespace
 
 c10::Device device_of(at::TensorList gradients) {
-  TORCH_CHECK_VALUE(!gradients.empty(), "gradcore's CUDA operators take at least one tensor; got none.");
+  TORCH_CHECK_VALUE(!gradients.empty(),
+                    "gradcore's CUDA operators take at least one tensor; got none.");
   const c10::Device device = gradients[0].device();
   for (const at::Tensor& gradient : gradients) {
     TORCH_CHECK_VALUE(gradient.device() == device,
-                      "gradcore's CUDA operators take tensors of one device at a time; got ", device, " and ",
-                      gradient.device(), ".");
+                      "gradcore's CUDA operators take tensors of one device at a time; got ",
+                      device, " and ", gradient.device(), ".");
   }
   return device;
 }
@@ -49,9 +57,11 @@ Batches::Batches(std::vector<Elements> elements) : elements_(std::move(elements)
   key_of.reserve(elements_.size());
   for (const Elements& element : elements_) {
     const Key key{element.number, element.times};
-    TORCH_CHECK_VALUE(element.times <= std::numeric_limits<std::uint32_t>::max(),
-                      "gradcore's CUDA operators take expanded tensors that repeat each element fewer than 2^32 "
-                      "times; got ", element.times, ". Reduce the tensor to what it repeats.");
+    TORCH_CHECK_VALUE(
+        element.times <= std::numeric_limits<std::uint32_t>::max(),
+        "gradcore's CUDA operators take expanded tensors that repeat each element fewer than 2^32 "
+        "times; got ",
+        element.times, ". Reduce the tensor to what it repeats.");
     const auto found = std::find(keys.begin(), keys.end(), key);
     key_of.push_back(static_cast<std::size_t>(found - keys.begin()));
     if (found == keys.end()) {
@@ -73,15 +83,16 @@ Batches::Batches(std::vector<Elements> elements) : elements_(std::move(elements)
   for (std::size_t k = 0; k < keys.size(); ++k) {
     for (std::size_t done = 0; done < sizes[k]; done += cuda::kMostTensors) {
       const auto count = std::min(sizes[k] - done, std::size_t{cuda::kMostTensors});
-      batches_.push_back({number_of(keys[k].number), tensors_.data() + first[k] + done, static_cast<int>(count),
-                          static_cast<std::uint32_t>(keys[k].times)});
+      batches_.push_back({number_of(keys[k].number), tensors_.data() + first[k] + done,
+                          static_cast<int>(count), static_cast<std::uint32_t>(keys[k].times)});
     }
   }
 }
 
 double Batches::numel() const {
   double sum = 0.0;
-  for (const Elements& element : elements_) sum += static_cast<double>(element.numel * element.times);
+  for (const Elements& element : elements_)
+    sum += static_cast<double>(element.numel * element.times);
   return sum;
 }
 

@@ -15,8 +15,8 @@ c10::Device device_of(at::TensorList gradients);
 
 /// Gradients in the order of their columns, cut into batches of one kind that fit a launch.
 ///
-/// Kinds come in the order in which they first appear; expanded gradients, which count several times,
-/// make batches of their own.
+/// Kinds come in the order in which they first appear; expanded gradients, which count several
+/// times, make batches of their own.
 class Batches {
  public:
   explicit Batches(std::vector<Elements> elements);

@@ -21,13 +21,20 @@ struct Kind {
 template <class Visit>
 auto with_kind(Number number, Visit visit) {
   switch (number) {
-    case Number::kFloat16: return visit(Kind<Float16, 1>{});
-    case Number::kBfloat16: return visit(Kind<BFloat16, 1>{});
-    case Number::kFloat32: return visit(Kind<Float32, 1>{});
-    case Number::kComplex32: return visit(Kind<Float16, 2>{});
-    case Number::kComplex64: return visit(Kind<Float32, 2>{});
-    case Number::kComplex128: return visit(Kind<Float64, 2>{});
-    case Number::kFloat64: break;
+    case Number::kFloat16:
+      return visit(Kind<Float16, 1>{});
+    case Number::kBfloat16:
+      return visit(Kind<BFloat16, 1>{});
+    case Number::kFloat32:
+      return visit(Kind<Float32, 1>{});
+    case Number::kComplex32:
+      return visit(Kind<Float16, 2>{});
+    case Number::kComplex64:
+      return visit(Kind<Float32, 2>{});
+    case Number::kComplex128:
+      return visit(Kind<Float64, 2>{});
+    case Number::kFloat64:
+      break;
   }
   return visit(Kind<Float64, 1>{});
 }
@@ -54,11 +61,13 @@ inline std::uint64_t ceiling_of(Number number, double overflow) {
   });
 }
 
-/// The largest finite number of a kind of part.
-inline double largest_number(Number number) {
-  return with_kind(number, [](auto kind) {
+/// `value` as a part can hold it: rounded, and never to infinity.
+inline double held(Number number, double value) {
+  return with_kind(number, [value](auto kind) {
     using Format = typename decltype(kind)::Format;
-    return Format::value(Format::kInfinity - 1);
+    const double largest = Format::value(Format::kInfinity - 1);
+    const double within = value > largest ? largest : value < -largest ? -largest : value;
+    return Format::value(Format::rounded(within));
   });
 }
 
@@ -81,8 +90,8 @@ void fill(List<kCapacity>& list, const Batch& batch, int blocks, std::uint32_t f
   list.times = batch.times;
 }
 
-/// Calls `visit` with the batch as a list of the smallest capacity that holds it: 4 KB of parameters
-/// or 32 KB, which take longer to send.
+/// Calls `visit` with the batch as a list of the smallest capacity that holds it: 4 KB of
+/// parameters or 32 KB, which take longer to send.
 template <std::int64_t kPerUnit, class Visit>
 void with_list(const Batch& batch, int blocks, std::uint32_t first_slot, Visit visit) {
   if (batch.count <= kFewTensors) {

@@ -11,9 +11,11 @@
 #include <cuda_fp16.h>
 #define GRADCORE_BOTH __host__ __device__ __forceinline__
 #define GRADCORE_UNROLL _Pragma("unroll")
+#define GRADCORE_ROLLED _Pragma("unroll 1")
 #else
 #define GRADCORE_BOTH inline
 #define GRADCORE_UNROLL
+#define GRADCORE_ROLLED
 #endif
 
 namespace gradcore::cuda {
@@ -27,19 +29,20 @@ GRADCORE_BOTH To bits_as(From from) {
 }
 
 // A format has: Bits; kInfinity, the pattern of +Inf, above which lie the NaNs; kLow and kHigh, the
-// range of magnitudes that a batch's largest may have for its squares to be summed as they are; kWide,
-// whether squares may leave the range of double; value(bits) and rounded(value), once, to nearest even.
-// Magnitudes compare like their bit patterns: |a| < |b| exactly if magnitude(a) < magnitude(b).
+// range of magnitudes that a batch's largest may have for its squares to be summed as they are;
+// kWide, whether squares may leave the range of double; value(bits) and rounded(value), once, to
+// nearest even. Those of 16 bits have single(bits) and shortened(float) too. Magnitudes compare
+// like their bit patterns: |a| < |b| exactly if magnitude(a) < magnitude(b).
 
-/// `value` cut to a float, its last bit set if anything was cut off: rounding that to fewer bits gives
-/// what rounding `value` itself would. Source: S. Boldo and G. Melquiond, "Emulation of a FMA and
-/// Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd", IEEE TC 57(4), 2008.
+/// `value` cut to a float, its last bit set if anything was cut off: rounding that to fewer bits
+/// gives what rounding `value` itself would. Source: S. Boldo and G. Melquiond, "Emulation of a FMA
+/// and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd", IEEE TC 57(4), 2008.
 GRADCORE_BOTH float rounded_to_odd(double value) {
 #if defined(__CUDA_ARCH__)
   const float cut = __double2float_rz(value);
   // A double has 29 bits more than a float, unless the float is subnormal.
-  const bool inexact = fabsf(cut) < 0x1p-126f ? double(cut) != value
-                                              : (__double2loint(value) & 0x1fffffff) != 0;
+  const bool inexact =
+      fabsf(cut) < 0x1p-126f ? double(cut) != value : (__double2loint(value) & 0x1fffffff) != 0;
   return bits_as<float>(bits_as<std::uint32_t>(cut) | std::uint32_t(inexact));
 #else
   const auto nearest = float(value);
@@ -62,16 +65,17 @@ struct Float16 {
     return __half2float(__ushort_as_half(bits));
 #else
     const std::uint32_t sign = (bits & 0x8000u) << 16, magnitude = bits & 0x7fffu;
-    if (magnitude < 0x0400u) return std::copysign(float(magnitude) * 0x1p-24f, bits_as<float>(sign));
+    if (magnitude < 0x0400u)
+      return std::copysign(float(magnitude) * 0x1p-24f, bits_as<float>(sign));
     const std::uint32_t bias = magnitude < kInfinity ? 112u << 23 : 224u << 23;
     return bits_as<float>(sign | ((magnitude << 13) + bias));
 #endif
   }
-  static GRADCORE_BOTH Bits rounded(double value) {
+  static GRADCORE_BOTH Bits shortened(float value) {
 #if defined(__CUDA_ARCH__)
-    return __half_as_ushort(__double2half(value));
+    return __half_as_ushort(__float2half_rn(value));
 #else
-    const auto bits = bits_as<std::uint32_t>(rounded_to_odd(value)), magnitude = bits & 0x7fffffffu;
+    const auto bits = bits_as<std::uint32_t>(value), magnitude = bits & 0x7fffffffu;
     const auto sign = Bits((bits >> 16) & 0x8000u);
     if (magnitude > 0x7f800000u) return sign | 0x7fffu;
     if (magnitude >= 0x477ff000u) return sign | kInfinity;  // 65520 and up
@@ -81,7 +85,15 @@ struct Float16 {
     return sign | Bits((magnitude - (112u << 23) + 0xfffu + ((magnitude >> 13) & 1u)) >> 13);
 #endif
   }
+  static GRADCORE_BOTH std::uint32_t shortened(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    return bits_as<std::uint32_t>(__floats2half2_rn(low, high));
+#else
+    return shortened(low) | std::uint32_t(shortened(high)) << 16;
+#endif
+  }
   static GRADCORE_BOTH double value(Bits bits) { return double(single(bits)); }
+  static GRADCORE_BOTH Bits rounded(double value) { return shortened(rounded_to_odd(value)); }
 };
 
 struct BFloat16 {
@@ -91,16 +103,24 @@ struct BFloat16 {
   static constexpr bool kWide = false;
 
   static GRADCORE_BOTH float single(Bits bits) { return bits_as<float>(std::uint32_t(bits) << 16); }
-  static GRADCORE_BOTH Bits rounded(double value) {
+  static GRADCORE_BOTH Bits shortened(float value) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
-    return __bfloat16_as_ushort(__float2bfloat16_rn(rounded_to_odd(value)));
+    return __bfloat16_as_ushort(__float2bfloat16_rn(value));
 #else
-    const auto bits = bits_as<std::uint32_t>(rounded_to_odd(value));
+    const auto bits = bits_as<std::uint32_t>(value);
     if ((bits & 0x7fffffffu) > 0x7f800000u) return 0x7fffu;
     return Bits((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 #endif
   }
+  static GRADCORE_BOTH std::uint32_t shortened(float low, float high) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    return bits_as<std::uint32_t>(__floats2bfloat162_rn(low, high));
+#else
+    return shortened(low) | std::uint32_t(shortened(high)) << 16;
+#endif
+  }
   static GRADCORE_BOTH double value(Bits bits) { return double(single(bits)); }
+  static GRADCORE_BOTH Bits rounded(double value) { return shortened(rounded_to_odd(value)); }
 };
 
 struct Float32 {
@@ -123,8 +143,8 @@ struct Float64 {
 };
 
 template <class Format>
-inline constexpr auto kSign = typename Format::Bits(typename Format::Bits(1)
-                                                    << (8 * sizeof(typename Format::Bits) - 1));
+inline constexpr auto kSign =
+    typename Format::Bits(typename Format::Bits(1) << (8 * sizeof(typename Format::Bits) - 1));
 
 template <class Format>
 GRADCORE_BOTH typename Format::Bits magnitude(typename Format::Bits bits) {
@@ -158,11 +178,12 @@ GRADCORE_BOTH typename Format::Bits part(const Vector& vector, int k) {
   }
 }
 
-/// Puts part `k` into a vector of zeros.
+/// Replaces part `k` of a vector.
 template <class Format>
 GRADCORE_BOTH void put_part(Vector& vector, int k, typename Format::Bits bits) {
   if constexpr (sizeof(bits) == 2) {
-    vector.words[k / 2] |= std::uint32_t(bits) << (16 * (k % 2));
+    const std::uint32_t other = vector.words[k / 2] & (k % 2 ? 0xffffu : 0xffff0000u);
+    vector.words[k / 2] = other | std::uint32_t(bits) << (16 * (k % 2));
   } else if constexpr (sizeof(bits) == 4) {
     vector.words[k] = bits;
   } else {

@@ -1,6 +1,6 @@
 #pragma once
-// What the host calls. Plain memory and a stream: knows nothing of torch, allocates nothing and waits
-// for nothing, so every call can be captured in a graph.
+// What the host calls. Plain memory and a stream: knows nothing of torch, allocates nothing and
+// waits for nothing, so every call can be captured in a graph.
 
 #include <cstdint>
 
@@ -48,8 +48,8 @@ constexpr int resident(Mode mode) { return mode == Mode::kNorm ? kResident : 2; 
 /// Records that measuring `count` tensors with `blocks` blocks can take.
 inline std::int64_t most_slots(std::int64_t count, int blocks) { return count + blocks; }
 
-/// Sums up every segment into `records` from `first_slot` on, and notes the tensors' `spans`. Returns
-/// the slot after the last.
+/// Sums up every segment into `records` from `first_slot` on, and notes the tensors' `spans`.
+/// Returns the slot after the last.
 std::uint32_t measure(const Batch& batch, Mode mode, const Reading& reading, int blocks,
                       std::uint32_t first_slot, Sums* records, Span* spans, cudaStream_t stream);
 
@@ -69,10 +69,10 @@ void finish(const Finish& from, Mode mode, double* table, cudaStream_t stream);
 struct Decision {
   const double* table;
   std::int64_t columns;
-  const double* factors;   ///< null: `factor` for all
-  bool one_each;           ///< else one factor for all
+  const double* factors;  ///< null: `factor` for all
+  bool one_each;          ///< else one factor for all
   double factor;
-  const bool* skip;        ///< null: never
+  const bool* skip;  ///< null: never
 };
 void apply(const Batch& batch, const Rewriting& rewriting, const Decision& decision, int blocks,
            cudaStream_t stream);

@@ -1,5 +1,5 @@
-// Measuring: every block sums up its share of the list, a record for each tensor it meets; a second,
-// small kernel joins the records of each tensor, and of all, into the table.
+// Measuring: every block sums up its share of the list, a record for each tensor it meets; a
+// second, small kernel joins the records of each tensor, and of all, into the table.
 
 #include "dispatch.hpp"
 #include "launch.hpp"
@@ -10,6 +10,8 @@ namespace gradcore::cuda {
 namespace {
 
 constexpr int kWarps = kThreads / 32;
+static_assert(sizeof(List<kMostTensors>) + sizeof(Reading) + 2 * sizeof(void*) <= 32764,
+              "the parameters of a kernel are at most 32,764 bytes");
 
 template <class K, Mode kMode, int kCapacity>
 __global__ void __launch_bounds__(kThreads, resident(kMode))
@@ -57,7 +59,8 @@ __global__ void __launch_bounds__(kThreads, 1)
     Sums sums = joined_records<kMode>(from.records, from.slots, threadIdx.x, kThreads, p);
     sums = join_block<kMode>(sums, warps, p);
     if (threadIdx.x == 0) {
-      write_column(table, stride, from.columns, sums, double(from.columns), from.numel, from.needs, p);
+      write_column(table, stride, from.columns, sums, double(from.columns), from.numel, from.needs,
+                   p);
     }
     return;
   }

@@ -7,8 +7,8 @@
 //   slot of (c, t)       c + t
 //
 // The b units beyond a tensor's elements stand for what it costs to begin another tensor; they
-// also give empty tensors a place. A walk through (block, tensor) pairs rises by one in either or in
-// both, so slots are unique and rise along it; those left out by "both" are written empty.
+// also give empty tensors a place. A walk through (block, tensor) pairs rises by one in either or
+// in both, so slots are unique and rise along it; those left out by "both" are written empty.
 
 #include <cstdint>
 
@@ -27,8 +27,8 @@ template <int kCapacity>
 struct List {
   void* data[kCapacity];
   std::int64_t numel[kCapacity];
-  std::int32_t column[kCapacity];             ///< of the table
-  std::uint32_t first_unit[kCapacity + 1];    ///< U_t, and U behind the last
+  std::int32_t column[kCapacity];           ///< of the table
+  std::uint32_t first_unit[kCapacity + 1];  ///< U_t, and U behind the last
   std::int32_t count;
   std::uint32_t blocks;
   std::uint32_t first_slot;  ///< of this list among the records of all lists
@@ -62,8 +62,8 @@ struct Segment {
   int tensor;
   std::int64_t begin, end;
   std::uint32_t slot;
-  bool opens;     ///< holds the tensor's first unit
-  bool corners;   ///< block and tensor changed at once: nobody owns the slot before this one
+  bool opens;    ///< holds the tensor's first unit
+  bool corners;  ///< block and tensor changed at once: nobody owns the slot before this one
 };
 
 /// The units [begin, end) that are one block's share.

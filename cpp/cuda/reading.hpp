@@ -1,6 +1,7 @@
 #pragma once
 // One thread's part of reading a segment. A batch of vectors is summed without looking at single
-// elements; only a batch whose largest magnitude says that this went wrong is read again, one by one.
+// elements; only a batch whose largest magnitude says that this went wrong is read again, one by
+// one.
 
 #include <cstdint>
 
@@ -51,7 +52,8 @@ GRADCORE_BOTH typename Format::Bits largest_of(const Vector (&vectors)[kVectors]
 
 /// Sum of the squares of all parts, none of which is huge or broken.
 ///
-/// 16-bit parts: in float32 over at most 8 additions a sum (for 4 vectors), so within 2^-21 of the exact sum.
+/// 16-bit parts: in float32 over at most 8 additions a sum (for 4 vectors), so within 2^-21 of the
+/// exact sum.
 template <class Format, int kVectors>
 GRADCORE_BOTH double squares_of(const Vector (&vectors)[kVectors]) {
   constexpr int kPer = kPartsPerVector<Format>;
@@ -74,7 +76,8 @@ GRADCORE_BOTH double squares_of(const Vector (&vectors)[kVectors]) {
   }
 }
 
-/// Everything of one vector, none of whose parts is huge or broken; of real parts all but `max_abs`.
+/// Everything of one vector, none of whose parts is huge or broken; of real parts all but
+/// `max_abs`.
 template <class Format, int kParts>
 GRADCORE_BOTH void add_all(Sums& sums, const Vector& vector) {
   GRADCORE_UNROLL

@@ -1,6 +1,6 @@
 #pragma once
-// Joining what the threads of a block found: i with i + 16, i + 8, ..., i + 1 in each warp, then the
-// same over warps. The order is fixed, and `joined` in the tests follows it.
+// Joining what the threads of a block found: i with i + 16, i + 8, ..., i + 1 in each warp, then
+// the same over warps. The order is fixed, and `joined` in the tests follows it.
 
 #include "sums.hpp"
 

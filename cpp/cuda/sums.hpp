@@ -1,7 +1,8 @@
 #pragma once
 // What is added up, element by element and piece by piece, and how a column of the table follows.
 //
-//   l2     sqrt(sum |x|^2), squares in three doubles (J. L. Blue, "A Portable Fortran Program to Find
+//   l2     sqrt(sum |x|^2), squares in three doubles (J. L. Blue, "A Portable Fortran Program to
+//   Find
 //          the Euclidean Norm of a Vector", ACM TOMS 4(1), 1978):
 //          |x| > 2^400 as (x 2^-600)^2, |x| < 2^-400 as (x 2^600)^2, others as they are
 //   lp     m (sum (|x| / m)^p)^(1/p) with m the largest |x|
@@ -160,8 +161,7 @@ GRADCORE_BOTH void write_column(double* table, std::int64_t stride, std::int64_t
   row[kSum * stride] = needs & kNeedSum ? sums.sum : unknown;
   row[kSumImag * stride] = needs & kNeedSum ? sums.sum_imag : unknown;
   row[kZeros * stride] = needs & kNeedZeros ? double(sums.zeros) : unknown;
-  row[kLp * stride] =
-      needs & kNeedLp ? sums.max_abs * pow(sums.power_sum, 1.0 / p) : unknown;
+  row[kLp * stride] = needs & kNeedLp ? sums.max_abs * pow(sums.power_sum, 1.0 / p) : unknown;
 }
 
 }  // namespace gradcore::cuda

@@ -1,5 +1,6 @@
 #pragma once
-// The numbers that depend on a card rather than on arithmetic. benchmarks/gpu_variants.py tries others.
+// The numbers that depend on a card rather than on arithmetic. benchmarks/gpu_variants.py tries
+// others.
 
 #if !defined(GRADCORE_CUDA_THREADS)
 #define GRADCORE_CUDA_THREADS 256

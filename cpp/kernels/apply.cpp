@@ -1,4 +1,4 @@
-#include "kernels/apply.hpp"
+#include "kernels/capability.hpp"
 
 #include <cstring>
 #include <type_traits>
@@ -22,7 +22,10 @@ void scale(Part* part, std::int64_t count, double factor) noexcept {
 /// The general case, element by element.
 template <class Element>
 void rewrite(Element* element, std::int64_t count, const Change& change) noexcept {
-  const Replacement replacement = change.replacement.as<typename PartOf<Element>::type>();
+  const Replacement replacement = held_in<typename PartOf<Element>::type>(change.replacement);
+  // An infinite element is to become a number that the dtype can hold.
+  const double limit = std::min(change.limit, kLargest<typename PartOf<Element>::type>);
+  const bool limited = change.limit < std::numeric_limits<double>::infinity();
   for (std::int64_t i = 0; i < count; ++i) {
     const Parts before = load(element[i]);
     Parts value = before;
@@ -32,13 +35,15 @@ void rewrite(Element* element, std::int64_t count, const Change& change) noexcep
       value = change.repair == kReplace ? replaced(value, change.overflow, replacement) : Parts{};
     }
     if (change.factor != 1.0) value = {value.real * change.factor, value.imag * change.factor};
-    value = clamped(value, change.limit);
+    if (limited) value = clamped(value, limit);
     // What did not change keeps its bits, a NaN's payload among them.
     if (std::memcmp(&value, &before, sizeof value) != 0) store(element[i], value);
   }
 }
 
 }  // namespace
+
+namespace GRADCORE_CAPABILITY {
 
 void apply(Number number, void* data, std::int64_t count, const Change& change) noexcept {
   with_element(number, [&](auto* type) {
@@ -52,4 +57,5 @@ void apply(Number number, void* data, std::int64_t count, const Change& change) 
   });
 }
 
+}  // namespace GRADCORE_CAPABILITY
 }  // namespace gradcore

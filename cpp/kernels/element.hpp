@@ -11,74 +11,74 @@ namespace gradcore {
 /// Stand-ins for the parts of non-finite elements.
 struct Replacement {
   double nan = 0.0, posinf = 0.0, neginf = 0.0;
-
-  /// The same values as a part can hold them: rounded, and none of them to infinity.
-  template <class Part>
-  Replacement as() const noexcept {
-    const auto held = [](double value) {
-      return static_cast<double>(
-          widen(narrow<Part>(std::clamp(value, -kLargest<Part>, kLargest<Part>))));
-    };
-    return {held(nan), held(posinf), held(neginf)};
-  }
 };
+
+/// The same values as a part can hold them: rounded, and none of them to infinity.
+template <class Part>
+static inline Replacement held_in(const Replacement& by) noexcept {
+  const auto held = [](double value) {
+    const double bounded = std::clamp(value, -kLargest<Part>, kLargest<Part>);
+    return static_cast<double>(widen(narrow<Part>(bounded)));
+  };
+  return {held(by.nan), held(by.posinf), held(by.neginf)};
+}
 
 /// An element in double precision; `imag` stays 0 where there is none.
 struct Parts {
   double real = 0.0, imag = 0.0;
-
-  /// |z|, which overflows only if it exceeds the largest double.
-  double magnitude() const noexcept {
-    return imag == 0.0 ? std::fabs(real) : std::hypot(real, imag);
-  }
 };
 
+/// |z|, which overflows only if it exceeds the largest double.
+static inline double magnitude_of(Parts value) noexcept {
+  return value.imag == 0.0 ? std::fabs(value.real) : std::hypot(value.real, value.imag);
+}
+
 template <class Part>
-Parts load(const Part& value) noexcept {
+static inline Parts load(const Part& value) noexcept {
   return {static_cast<double>(widen(value)), 0.0};
 }
 template <class Part>
-Parts load(const Complex<Part>& value) noexcept {
+static inline Parts load(const Complex<Part>& value) noexcept {
   return {static_cast<double>(widen(value.real)), static_cast<double>(widen(value.imag))};
 }
 
 template <class Part>
-void store(Part& to, Parts value) noexcept {
+static inline void store(Part& to, Parts value) noexcept {
   to = narrow<Part>(value.real);
 }
 template <class Part>
-void store(Complex<Part>& to, Parts value) noexcept {
+static inline void store(Complex<Part>& to, Parts value) noexcept {
   to = {narrow<Part>(value.real), narrow<Part>(value.imag)};
 }
 
 enum class Kind { kFinite, kNan, kPosinf, kNeginf };
 
 /// A part beyond `overflow` counts as infinite; with `overflow` = Inf only a part that is.
-inline bool beyond(double part, double overflow) noexcept {
+static inline bool beyond(double part, double overflow) noexcept {
   return std::fabs(part) > overflow || std::isinf(part);
 }
 
-inline Kind kind_of(Parts value, double overflow) noexcept {
+static inline Kind kind_of(Parts value, double overflow) noexcept {
   if (std::isnan(value.real) || std::isnan(value.imag)) return Kind::kNan;
   const bool real = beyond(value.real, overflow), imag = beyond(value.imag, overflow);
   if (!real && !imag) return Kind::kFinite;
   return (real && value.real > 0) || (imag && value.imag > 0) ? Kind::kPosinf : Kind::kNeginf;
 }
 
-inline double replaced(double part, double overflow, const Replacement& by) noexcept {
+static inline double replaced(double part, double overflow, const Replacement& by) noexcept {
   if (std::isnan(part)) return by.nan;
   if (!beyond(part, overflow)) return part;
   return part > 0 ? by.posinf : by.neginf;
 }
 
-inline Parts replaced(Parts value, double overflow, const Replacement& by) noexcept {
+static inline Parts replaced(Parts value, double overflow, const Replacement& by) noexcept {
   // A real element has no imaginary part to replace: 0 is finite and stays 0.
   return {replaced(value.real, overflow, by), replaced(value.imag, overflow, by)};
 }
 
 /// `value` brought to a magnitude of at most `limit` along its own direction. NaN stays; what is
 /// infinite lies in the direction of its infinite parts.
-inline Parts clamped(Parts value, double limit) noexcept {
+static inline Parts clamped(Parts value, double limit) noexcept {
   if (std::isnan(value.real) || std::isnan(value.imag)) return value;
   if (value.imag == 0.0) return {std::clamp(value.real, -limit, limit), value.imag};
   if (std::isinf(value.real) || std::isinf(value.imag)) {

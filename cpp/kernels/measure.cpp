@@ -1,4 +1,4 @@
-#include "kernels/measure.hpp"
+#include "kernels/capability.hpp"
 
 #include <type_traits>
 
@@ -44,7 +44,7 @@ double sum_of_squares(const Part* part, std::int64_t count) noexcept {
 template <class Element>
 Partial measure_carefully(const Element* element, std::int64_t count,
                           const Request& request) noexcept {
-  const Replacement replacement = request.replacement.as<typename PartOf<Element>::type>();
+  const Replacement replacement = held_in<typename PartOf<Element>::type>(request.replacement);
   Partial found;
   const auto value_of = [&](std::int64_t i, Kind& kind) {
     const Parts value = load(element[i]);
@@ -76,7 +76,7 @@ Partial measure_carefully(const Element* element, std::int64_t count,
     found.squares.sum += real * real + imag * imag;
     found.sum += value.real;
     found.sum_imag += value.imag;
-    const double magnitude = value.magnitude();
+    const double magnitude = magnitude_of(value);
     found.l1 += magnitude;
     found.max_abs = std::max(found.max_abs, magnitude);
   }
@@ -85,8 +85,7 @@ Partial measure_carefully(const Element* element, std::int64_t count,
     for (std::int64_t i = 0; i < count; ++i) {
       Kind kind;
       const Parts value = value_of(i, kind);
-      const double magnitude =
-          Parts{value.real / largest_part, value.imag / largest_part}.magnitude();
+      const double magnitude = magnitude_of({value.real / largest_part, value.imag / largest_part});
       if (magnitude != 0.0) found.powers.sum += std::pow(magnitude, request.p);
     }
   }
@@ -157,6 +156,8 @@ Partial measure_elements(const Element* element, std::int64_t count,
 
 }  // namespace
 
+namespace GRADCORE_CAPABILITY {
+
 Partial measure(Number number, const void* data, std::int64_t count,
                 const Request& request) noexcept {
   return with_element(number, [&](auto* type) {
@@ -165,4 +166,5 @@ Partial measure(Number number, const void* data, std::int64_t count,
   });
 }
 
+}  // namespace GRADCORE_CAPABILITY
 }  // namespace gradcore

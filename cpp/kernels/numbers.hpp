@@ -1,11 +1,15 @@
 #pragma once
 // The seven kinds of numbers a gradient may hold, and exact ways between them and double.
 // Knows nothing of torch.
+//
+// Functions are static, here and in element.hpp: kernels are compiled for several instruction sets,
+// and a function shared by two of them would run with the instructions of either.
 
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 namespace gradcore {
 
@@ -27,15 +31,15 @@ struct Complex {
   Part real, imag;
 };
 
-constexpr float widen(float value) noexcept { return value; }
-constexpr double widen(double value) noexcept { return value; }
+static constexpr float widen(float value) noexcept { return value; }
+static constexpr double widen(double value) noexcept { return value; }
 
-inline float widen(Bfloat16 value) noexcept {
+static inline float widen(Bfloat16 value) noexcept {
   return std::bit_cast<float>(std::uint32_t{value.bits} << 16);
 }
 
 /// Exact. Subnormals go through an integer, so that flushing of subnormal floats cannot reach them.
-inline float widen(Float16 value) noexcept {
+static inline float widen(Float16 value) noexcept {
   const std::uint32_t magnitude = value.bits & 0x7fffu;
   const std::uint32_t sign = (value.bits & 0x8000u) << 16;
   const std::uint32_t rebiased = (magnitude << 13) + ((127u - 15u) << 23);
@@ -48,16 +52,10 @@ inline float widen(Float16 value) noexcept {
   return std::bit_cast<float>(wide | sign);
 }
 
-/// Rounds to nearest, ties to even, as every conversion of IEEE 754 does by default.
-template <class Part>
-Part narrow(double value) noexcept {
-  return static_cast<Part>(value);
-}
-
 /// `value` as the float whose last bit is set if anything was cut off: rounding that to fewer bits
 /// gives what rounding `value` itself would. Source: S. Boldo and G. Melquiond, "Emulation of a FMA
 /// and Correctly Rounded Sums: Proved Algorithms Using Rounding to Odd", IEEE TC 57(4), 2008.
-inline float round_to_odd(double value) noexcept {
+static inline float round_to_odd(double value) noexcept {
   const float nearest = static_cast<float>(value);
   const double back = nearest;
   std::uint32_t bits = std::bit_cast<std::uint32_t>(nearest);
@@ -70,40 +68,37 @@ inline float round_to_odd(double value) noexcept {
 
 /// A float rounded to the nearest number of 16 bits, ties to even. Without branches, for vectors.
 template <class Part>
-Part shorten(float value) noexcept;
-
-template <>
-inline Bfloat16 shorten<Bfloat16>(float value) noexcept {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const std::uint32_t quiet = (bits >> 16) | 0x0040u;
-  return {static_cast<std::uint16_t>(value == value ? rounded : quiet)};
+static inline Part shorten(float value) noexcept {
+  if constexpr (std::is_same_v<Part, Bfloat16>) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+    const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const std::uint32_t quiet = (bits >> 16) | 0x0040u;
+    return {static_cast<std::uint16_t>(value == value ? rounded : quiet)};
+  } else {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
+    const std::uint32_t sign = (bits >> 16) & 0x8000u;
+    const std::uint32_t magnitude = bits & 0x7fffffffu;
+    const std::uint32_t quiet = 0x7e00u | ((magnitude >> 13) & 0x03ffu);
+    // Below 2^-14: the number of steps of 2^-24, rounded by the addition of a large float.
+    const std::uint32_t small =
+        std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+    const std::uint32_t rounded =
+        (magnitude - ((127u - 15u) << 23) + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
+    std::uint32_t half = magnitude < 0x38800000u ? small : rounded;
+    half = magnitude >= 0x477ff000u ? 0x7c00u : half;  // 65520 and beyond round to infinity
+    half = magnitude > 0x7f800000u ? quiet : half;
+    return {static_cast<std::uint16_t>(half | sign)};
+  }
 }
 
-template <>
-inline Float16 shorten<Float16>(float value) noexcept {
-  const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t sign = (bits >> 16) & 0x8000u;
-  const std::uint32_t magnitude = bits & 0x7fffffffu;
-  const std::uint32_t quiet = 0x7e00u | ((magnitude >> 13) & 0x03ffu);
-  // Below 2^-14: the number of steps of 2^-24, rounded by the addition of a large float.
-  const std::uint32_t small =
-      std::bit_cast<std::uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
-  const std::uint32_t rounded =
-      (magnitude - ((127u - 15u) << 23) + 0x0fffu + ((magnitude >> 13) & 1u)) >> 13;
-  std::uint32_t half = magnitude < 0x38800000u ? small : rounded;
-  half = magnitude >= 0x477ff000u ? 0x7c00u : half;  // 65520 and beyond round to infinity
-  half = magnitude > 0x7f800000u ? quiet : half;
-  return {static_cast<std::uint16_t>(half | sign)};
-}
-
-template <>
-inline Bfloat16 narrow<Bfloat16>(double value) noexcept {
-  return shorten<Bfloat16>(round_to_odd(value));
-}
-template <>
-inline Float16 narrow<Float16>(double value) noexcept {
-  return shorten<Float16>(round_to_odd(value));
+/// Rounds to nearest, ties to even, as every conversion of IEEE 754 does by default.
+template <class Part>
+static inline Part narrow(double value) noexcept {
+  if constexpr (sizeof(Part) == 2) {
+    return shorten<Part>(round_to_odd(value));
+  } else {
+    return static_cast<Part>(value);
+  }
 }
 
 /// The largest finite number of a kind of part.
@@ -116,7 +111,7 @@ inline constexpr double kLargest<Bfloat16> = 0x1.fep127;
 
 /// Calls `visit` with a null pointer to the element type that `number` stands for.
 template <class Visit>
-decltype(auto) with_element(Number number, Visit&& visit) {
+static inline decltype(auto) with_element(Number number, Visit&& visit) {
   switch (number) {
     case Number::kFloat16:
       return visit(static_cast<Float16*>(nullptr));

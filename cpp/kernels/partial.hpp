@@ -53,8 +53,9 @@ struct Partial {
   SumOfPowers powers;
   double l1 = 0.0;
   double max_abs = 0.0;
-  double sum = 0.0;
-  double sum_imag = 0.0;
+  long double sum =
+      0.0;  ///< of a wider range: terms of either sign may overflow before they cancel
+  long double sum_imag = 0.0;
 
   /// Takes in what is known of the stretch that follows. Joining in a fixed order gives fixed bits.
   void join(const Partial& next, double p) noexcept {

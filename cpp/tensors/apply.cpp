@@ -31,7 +31,7 @@ Change needed(Change change, const double* column, std::int64_t stride, double f
   if (ordinary) change.repair = kPropagate;
   change.factor = factor;
   // Not measured is NaN, and so is not known to be within the limit.
-  if (ordinary && at(kMaxAbs) * factor <= change.limit) {
+  if (ordinary && at(kMaxAbs) * std::fabs(factor) <= change.limit) {
     change.limit = std::numeric_limits<double>::infinity();
   }
   return change;
@@ -56,6 +56,12 @@ void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Ten
         !gradient.defined() || gradient.layout() != c10::kSparse || gradient.is_coalesced(),
         "apply_() takes coalesced sparse tensors; got one that is not. Call .coalesce() on it.");
   }
+  TORCH_CHECK_VALUE(table.is_cpu() && factors.is_cpu(),
+                    "apply_() takes the table and the factors on the device of the gradients, cpu; "
+                    "got ",
+                    table.device(), " and ", factors.device(), ".");
+  TORCH_CHECK_VALUE(options.limit >= 0.0, "apply_() takes a limit of at least 0; got ",
+                    options.limit, ".");
   if (skip && skip->item<bool>()) return;
 
   const at::Tensor rows = table.contiguous(), each = factors.contiguous();

@@ -4,35 +4,47 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
-#include <utility>
+#include <unordered_map>
 
 namespace gradcore {
 namespace {
 
-/// Remembers stretches of memory: a small open hash table, sized once.
+/// Whether two tensors are the same elements of the same memory. Dense ones are if they start
+/// alike, whatever the order of their dimensions; others if they are laid out alike.
+bool same_memory(const at::Tensor& a, const at::Tensor& b) {
+  if (a.const_data_ptr() != b.const_data_ptr() || a.numel() != b.numel() ||
+      a.scalar_type() != b.scalar_type() || !a.is_alias_of(b)) {
+    return false;
+  }
+  const bool dense = a.is_non_overlapping_and_dense() && b.is_non_overlapping_and_dense();
+  return dense || (a.sizes() == b.sizes() && a.strides() == b.strides());
+}
+
+/// Remembers tensors by their memory: a small open hash table, sized once.
 class Memories {
  public:
   explicit Memories(std::size_t expected) {
     std::size_t size = 16;
     while (size < 2 * expected) size *= 2;
-    slots_.resize(size);
+    slots_.resize(size, nullptr);
   }
 
-  /// True if the same stretch was added before.
-  bool add(const void* data, std::int64_t numel) {
-    const auto hash = (reinterpret_cast<std::uintptr_t>(data) >> 4) * 0x9e3779b97f4a7c15u;
+  /// True if the same memory was added before. `tensor` has elements and outlives this.
+  bool add(const at::Tensor& tensor) {
+    const auto address = reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr());
+    const auto hash = (address >> 4) * 0x9e3779b97f4a7c15u;
     for (std::size_t i = hash >> 32;; ++i) {
-      auto& slot = slots_[i & (slots_.size() - 1)];
-      if (slot.first == nullptr) {
-        slot = {data, numel};
+      const at::Tensor*& slot = slots_[i & (slots_.size() - 1)];
+      if (slot == nullptr) {
+        slot = &tensor;
         return false;
       }
-      if (slot.first == data && slot.second == numel) return true;
+      if (same_memory(*slot, tensor)) return true;
     }
   }
 
  private:
-  std::vector<std::pair<const void*, std::int64_t>> slots_;
+  std::vector<const at::Tensor*> slots_;
 };
 
 Number number_of(c10::ScalarType type) {
@@ -94,18 +106,19 @@ Elements elements_of(const at::Tensor& tensor) {
 
 }  // namespace
 
-std::int64_t Elements::bytes() const {
-  return numel * static_cast<std::int64_t>(dense.defined() ? dense.element_size() : 0);
-}
-
 std::vector<at::Tensor> gradients_of(at::TensorList parameters) {
   std::vector<at::Tensor> gradients;
   gradients.reserve(parameters.size());
+  std::vector<at::Tensor> held;
+  std::unordered_map<c10::TensorImpl*, at::Tensor> coalesced;  // parameters may share a gradient
   for (const at::Tensor& parameter : parameters) {
     const at::Tensor& gradient = parameter.grad();
     if (gradient.defined() && gradient.layout() == c10::kSparse && !gradient.is_coalesced()) {
       const at::NoGradGuard no_grad;
-      parameter.mutable_grad() = gradient.coalesce();
+      at::Tensor& once = coalesced[gradient.unsafeGetTensorImpl()];
+      if (!once.defined()) once = gradient.coalesce();
+      held.push_back(gradient);  // so that no other tensor comes to lie where it was
+      parameter.mutable_grad() = once;
     }
     gradients.push_back(parameter.grad());
   }
@@ -132,10 +145,10 @@ std::vector<Elements> elements_of(at::TensorList tensors) {
   list.reserve(tensors.size());
   Memories memories(tensors.size());
   for (const at::Tensor& tensor : tensors) {
-    Elements found = elements_of(tensor);
+    list.push_back(elements_of(tensor));
+    Elements& found = list.back();  // stays where it is: the list has its capacity
     const at::Tensor& memory = found.original.defined() ? found.original : found.dense;
-    if (found.numel > 0 && memories.add(memory.const_data_ptr(), found.numel)) found.numel = 0;
-    list.push_back(std::move(found));
+    if (found.numel > 0 && memories.add(memory)) found.numel = 0;
   }
   return list;
 }

@@ -19,8 +19,6 @@ struct Elements {
   std::int64_t times = 1;  ///< how often an expanded gradient holds each of them
   at::Tensor dense;        ///< the memory at `data`
   at::Tensor original;     ///< defined if `dense` is a copy that has to be written back here
-
-  std::int64_t bytes() const;
 };
 
 /// The gradients of `parameters`, undefined where there is none. A sparse gradient that is not

@@ -36,8 +36,8 @@ void write_column(double* column, std::int64_t stride, const Partial& found,
   if (request.needs & kNeedL1) put(kL1, found.l1);
   if (request.needs & kNeedMaxAbs) put(kMaxAbs, found.max_abs);
   if (request.needs & kNeedSum) {
-    put(kSum, found.sum);
-    put(kSumImag, found.sum_imag);
+    put(kSum, static_cast<double>(found.sum));
+    put(kSumImag, static_cast<double>(found.sum_imag));
   }
   if (request.needs & kNeedZeros) put(kZeros, static_cast<double>(found.zeros));
   if (request.needs & kNeedLp) put(kLp, found.powers.norm(request.p));

@@ -134,15 +134,22 @@ Tensor measure(TensorList given, const MeasureOptions& options) {
 
 void apply_(TensorList given, const Tensor& table, const Tensor& factors, Skip skip,
             const ApplyOptions& options) {
-  if (on_cpu(given)) return apply_cpu_(given, table, factors, skip, options);
+  if (on_cpu(given)) {
+    const auto host = [](const Tensor& tensor) { return tensor.cpu(); };
+    const std::optional<Tensor> skip_here =
+        skip ? std::optional<Tensor>(host(*skip)) : std::nullopt;
+    return apply_cpu_(given, host(table), host(factors), skip_here, options);
+  }
   static const auto run =
       operator_named<void(TensorList, const Tensor&, const Tensor&, Skip, std::int64_t, Values,
                           double, double)>("gradcore::apply_");
   const std::vector<Tensor> gradients = plain(given);
   for (const Tensor& first : first_of_each_device(gradients)) {
     const auto device = first.device();
+    // One number on the host travels with the launch.
     const auto here = [&](const Tensor& tensor) {
-      return tensor.to(device, /*non_blocking=*/true);
+      const bool number = tensor.dim() == 0 && tensor.is_cpu();
+      return number ? tensor : tensor.to(device, /*non_blocking=*/true);
     };
     const std::optional<Tensor> skip_here =
         skip ? std::optional<Tensor>(here(*skip)) : std::nullopt;

@@ -4,6 +4,9 @@ version: str
 torch: str
 cuda: str
 openmp: bool
+cpu: tuple[str, ...]
+cpu_supported: tuple[str, ...]
+cpu_in_use: str
 
 def measure(
     tensors: list[Tensor],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
+ATTRIBUTE: Final = "_gradcore_attachment"
+"""Where an optimizer holds its attachment, so that neither outlives the other; copies lack it."""
+
 
 class Attachment:
     """The handle that `Guard.attach` returns."""
@@ -25,53 +28,68 @@ class Attachment:
         self.guard = guard
         self._optimizer = weakref.ref(optimizer)
         self._hook = optimizer.register_step_pre_hook(self._before_step)
+        setattr(optimizer, ATTRIBUTE, self)
 
     def remove(self) -> None:
         """Let the optimizer step by itself again; a second call does nothing."""
         self._hook.remove()
         optimizer = self._optimizer()
-        if optimizer is not None and _attached.get(optimizer) is self:
-            del _attached[optimizer]
+        if optimizer is not None and attachment_of(optimizer) is self:
+            delattr(optimizer, ATTRIBUTE)
 
     def _before_step(
-        self, _: Optimizer, arguments: tuple[Any, ...], keywords: dict[str, Any]
+        self, optimizer: Optimizer, arguments: tuple[Any, ...], keywords: dict[str, Any]
     ) -> Arguments | None:
-        if self.guard.stepping:  # guard.step() has done it already
+        if self.guard.stepping is optimizer:  # guard.step() has done it already
             return None
+        if getattr(optimizer, "grad_scale", None) is not None:
+            raise GradcoreError(
+                "A GradScaler hands its scaled gradients to a fused optimizer, so they cannot be "
+                "guarded in the step. Call scaler.unscale_(optimizer) before scaler.step()."
+            )
         # The optimizer itself is the first argument, a closure the second.
         if len(arguments) > 1 and arguments[1] is not None:
-            return (arguments[0], self._guarded(arguments[1]), *arguments[2:]), keywords
+            closure = self._guarded(arguments[1], optimizer)
+            return (arguments[0], closure, *arguments[2:]), keywords
         if keywords.get("closure") is not None:
-            return arguments, {**keywords, "closure": self._guarded(keywords["closure"])}
-        self.guard.apply()
+            closure = self._guarded(keywords["closure"], optimizer)
+            return arguments, {**keywords, "closure": closure}
+        self.guard.apply(optimizer=optimizer)
         return None
 
-    def _guarded(self, closure: Callable[[], Any]) -> Callable[[], Any]:
+    def _guarded(self, closure: Callable[[], Any], optimizer: Optimizer) -> Callable[[], Any]:
         """A closure runs backward inside the step: there are no gradients before it."""
 
         def evaluate() -> Any:
             loss = closure()
-            self.guard.apply(loss=loss if isinstance(loss, torch.Tensor) else None)
+            known = loss if isinstance(loss, (torch.Tensor, float)) else None
+            self.guard.apply(loss=known, optimizer=optimizer)
             return loss
 
         return evaluate
 
 
-_attached: weakref.WeakKeyDictionary[Optimizer, Attachment] = weakref.WeakKeyDictionary()
+def attachment_of(optimizer: Optimizer) -> Attachment | None:
+    """The attachment of an optimizer, if it has one."""
+    return getattr(optimizer, ATTRIBUTE, None)
 
 
 def attach(guard: Guard, optimizer: Optimizer) -> Attachment:
     """One handle an optimizer.
 
     Raises:
-        TypeError: The optimizer evaluates its closure several times a step.
+        TypeError: It is no optimizer, or evaluates its closure several times a step.
         GradcoreError: Another guard is attached to it.
     """
     require_one_evaluation(optimizer)
-    existing = _attached.get(optimizer)
-    if existing is None:
-        existing = _attached[optimizer] = Attachment(guard, optimizer)
-    elif existing.guard is not guard:
+    existing = require_no_other(guard, optimizer)
+    return existing or Attachment(guard, optimizer)
+
+
+def require_no_other(guard: Guard, optimizer: Optimizer) -> Attachment | None:
+    """The attachment of this very guard, if there is one; `GradcoreError` if another has one."""
+    existing = attachment_of(optimizer)
+    if existing is not None and existing.guard is not guard:
         raise GradcoreError(
             f"This {type(optimizer).__name__} is guarded by another guard already. Call remove() "
             "on the handle of the other one first."
@@ -80,7 +98,9 @@ def attach(guard: Guard, optimizer: Optimizer) -> Attachment:
 
 
 def require_one_evaluation(optimizer: Optimizer) -> None:
-    """Raise `TypeError` for an optimizer that evaluates its closure several times a step."""
+    """Raise `TypeError` for what is no optimizer, or evaluates its closure several times a step."""
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(f"A guard steps optimizers; got a {type(optimizer).__name__}.")
     if isinstance(optimizer, torch.optim.LBFGS):
         raise TypeError(
             "LBFGS evaluates the loss several times within one step, so a step cannot be guarded "

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Final
+
+from gradcore.history import History
 
 if TYPE_CHECKING:
     from gradcore.guard import Guard
@@ -41,11 +44,17 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
             raise ValueError(
                 f"The state is of a guard with {key}={saved!r}; this one has {mine!r}."
             )
-    guard.history.load_state_dict(state["history"])
-    for key, part in _parts(guard):
-        load = getattr(part, "load_state_dict", None)
-        if load is not None:
-            load(state[key]["memory"])
+    history = History(guard.history.capacity)
+    history.load_state_dict(state["history"])
+    before = copy.deepcopy({key: _memory(part) for key, part in _parts(guard)})
+    try:
+        for key, part in _parts(guard):
+            _remember(part, state[key]["memory"])
+    except Exception:
+        for key, part in _parts(guard):
+            _remember(part, before[key])
+        raise
+    guard.history = history
     guard.steps = state["steps"]
     guard.streak.length = state["consecutive"]
 
@@ -56,6 +65,12 @@ def _parts(guard: Guard) -> tuple[tuple[str, object], ...]:
 
 def _name(part: object) -> str | None:
     return getattr(part, "name", None)
+
+
+def _remember(part: object, memory: Any) -> None:
+    load = getattr(part, "load_state_dict", None)
+    if load is not None:
+        load(memory)
 
 
 def _memory(part: object) -> Any:

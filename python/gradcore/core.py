@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 REPAIRS: Final[dict[type, int]] = {Propagate: 0, ZeroElements: 1, Replace: 2, ZeroParameters: 3}
 """Numbers of `Repair` in ``cpp/kernels/table.hpp``."""
 
-ONE: Final = torch.ones((), dtype=torch.float64)
+ONE: Final = torch.ones((), dtype=torch.float64, device="cpu")
 
 
 def measure(

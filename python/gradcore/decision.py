@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
 import torch
+from torch import Tensor
 
 from gradcore.errors import PluginError
-from gradcore.plan import Bound, Keep, Propagate, Repair, Replace, Skip, Stop
+from gradcore.plan import Bound, Keep, Propagate, Repair, Replace, Scale, Skip, Stop, ZeroParameters
+from gradcore.statistics import ROWS
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from gradcore.plan import Plan
     from gradcore.protocols import ClipStrategy, NonfinitePolicy
     from gradcore.statistics import Statistics
@@ -36,44 +36,98 @@ class Decision:
 def decide(
     statistics: Statistics, policy: NonfinitePolicy, strategy: ClipStrategy | None
 ) -> Decision:
-    """Ask both, policy first.
+    """Ask both, policy first; the strategy sees the gradients as the policy leaves them.
 
     Raises:
-        PluginError: One returned what is no plan, two bounds or two repairs, or `Replace` without
-            having said so in ``replacement``.
+        PluginError: One returned what is no plan, or not its to ask for: a strategy a repair,
+            either two bounds, a policy `Replace` without having said so in ``replacement``.
     """
-    decision = Decision(Keep(), Propagate(), None, None)
-    _take(decision, policy(statistics), policy)
-    if strategy is not None:
-        _take(decision, strategy(statistics), strategy)
-    if isinstance(decision.repair, Replace):
+    decided = _read(policy(statistics), policy, statistics)
+    if isinstance(decided.repair, Replace):
         promised = getattr(policy, "replacement", None)
-        if promised != decision.repair:
+        if promised != decided.repair:
             raise PluginError(
-                f"The policy {policy.name!r} returned {decision.repair} but its `replacement` is "
+                f"The policy {policy.name!r} returned {decided.repair} but its `replacement` is "
                 f"{promised}. Say beforehand what it will replace with: norms are measured with it."
             )
-    return decision
+    if strategy is None:
+        return decided
+    if isinstance(decided.repair, ZeroParameters):
+        statistics = _without_nonfinite(statistics)
+    if decided.skip is not None:
+        statistics = replace(statistics, trusted=statistics.trusted & ~decided.skip)
+    asked = _read(strategy(statistics), strategy, statistics)
+    if not isinstance(asked.repair, Propagate):
+        raise PluginError(
+            f"The strategy {strategy.name!r} returned {asked.repair}: what becomes of non-finite "
+            "elements is for policies to say."
+        )
+    return Decision(
+        _both(decided.bound, asked.bound, policy, strategy),
+        decided.repair,
+        _either(decided.skip, asked.skip),
+        _either(decided.stop, asked.stop),
+    )
 
 
-def _take(decision: Decision, plan: Plan, source: ClipStrategy | NonfinitePolicy) -> None:
-    bounds = repairs = 0
-    for verb in plan if isinstance(plan, tuple) else (plan,):
+def _read(plan: Plan, source: ClipStrategy | NonfinitePolicy, statistics: Statistics) -> Decision:
+    """One plan as a decision of its own."""
+    read = Decision(Keep(), Propagate(), None, None)
+    verbs = plan if isinstance(plan, tuple) else (plan,)
+    for verb in verbs:
         if isinstance(verb, BOUNDS):
-            decision.bound = verb
-            bounds += 1
+            read.bound = verb
         elif isinstance(verb, REPAIRS):
-            decision.repair = verb
-            repairs += 1
+            read.repair = verb
         elif isinstance(verb, Skip):
-            decision.skip = _either(decision.skip, verb.when)
+            read.skip = _either(read.skip, verb.when)
         elif isinstance(verb, Stop):
-            decision.stop = _either(decision.stop, verb.when)
+            read.stop = _either(read.stop, verb.when)
         else:
             raise PluginError(f"{source.name!r} returned {verb!r}, which is no verb of a plan.")
-    if bounds > 1 or repairs > 1:
-        raise PluginError(f"{source.name!r} returned several bounds or repairs: {plan!r}.")
+    for kind in (BOUNDS, REPAIRS):
+        if sum(isinstance(verb, kind) for verb in verbs) > 1:
+            raise PluginError(f"{source.name!r} returned several bounds or repairs: {plan!r}.")
+    if isinstance(read.bound, Scale):
+        factors: object = read.bound.factors
+        n = statistics.table.shape[1] - 1
+        if not isinstance(factors, Tensor) or tuple(factors.shape) not in {(), (n,)}:
+            raise PluginError(
+                f"{source.name!r} returned Scale({factors!r}): factors are a tensor, 0-d or one "
+                f"for each of the {n} parameters."
+            )
+    return read
 
 
-def _either(one: Tensor | None, other: Tensor) -> Tensor:
-    return other if one is None else torch.logical_or(one, other)
+def _both(one: Bound, other: Bound, policy: NonfinitePolicy, strategy: ClipStrategy) -> Bound:
+    if isinstance(one, Keep):
+        return other
+    if isinstance(other, Keep):
+        return one
+    if isinstance(one, Scale) and isinstance(other, Scale):
+        return Scale(one.factors * other.factors)
+    raise PluginError(
+        f"The policy {policy.name!r} returned {one} and the strategy {strategy.name!r} {other}: "
+        "only two factors can be put together."
+    )
+
+
+def _either(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return torch.logical_or(one, other)
+
+
+def _without_nonfinite(statistics: Statistics) -> Statistics:
+    """Statistics of what is left when every gradient with a non-finite element is zero."""
+    first = ROWS.index("l2")
+    bad = statistics.nonfinite > 0
+    left = statistics.table.clone()
+    left[first:, :-1] = torch.where(bad, 0.0, left[first:, :-1])
+    left[first:, -1] = left[first:, :-1].sum(1)
+    left[first, -1] = torch.linalg.vector_norm(left[first, :-1])
+    if left.shape[1] > 1:
+        left[ROWS.index("max_abs"), -1] = left[ROWS.index("max_abs"), :-1].amax()
+    powers = left[ROWS.index("lp"), :-1]
+    left[ROWS.index("lp"), -1] = torch.linalg.vector_norm(powers, statistics.norm_type)
+    return replace(statistics, table=left)

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradcore.errors import PluginError
 from gradcore.plan import Scale
 
 if TYPE_CHECKING:
     from gradcore.decision import Decision
     from gradcore.parameter_table import Table
+    from gradcore.protocols import ClipStrategy, NonfinitePolicy
     from gradcore.statistics import Statistics
 
 ONE = np.ones(())
@@ -41,7 +43,7 @@ def fetch(statistics: Statistics, decision: Decision, loss: Tensor | float | Non
     if table.is_cpu:
         return Fetched(
             table.numpy(),
-            ONE if factors is None else factors.double().numpy(),
+            ONE if factors is None else factors.detach().double().numpy().copy(),
             None if loss is None else float(loss),
             *(flag is not None and bool(flag) for flag in flags),
         )
@@ -56,3 +58,12 @@ def fetch(statistics: Statistics, decision: Decision, loss: Tensor | float | Non
         None if loss is None else float(host[3]),
         *(bool(flag) for flag in host[:3]),
     )
+
+
+def require_factors(factors: Table, source: ClipStrategy | NonfinitePolicy) -> None:
+    """Raise `PluginError` unless every factor lies in [0, 1]."""
+    if not bool(np.all((factors >= 0.0) & (factors <= 1.0))):
+        raise PluginError(
+            f"{source.name!r} returned factors from {factors.min()} to {factors.max()}: a gradient "
+            "may be multiplied by 0 to 1 only."
+        )

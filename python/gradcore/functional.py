@@ -79,14 +79,13 @@ def clip_grad_norm_(
     divisor = norm.clamp(max=LARGEST)
     if nonfinite != "zero":
         divisor = _tainted(table, divisor)
-    factor = (bound / (divisor + EPSILON)).clamp(max=1.0)
-    scale = Scale(factor) if bound < math.inf else Keep()
+    scale = Scale(_factor(bound, divisor)) if bound < math.inf else Keep()
     core.apply_(
         tensors,
         table,
         scale,
         ZeroElements() if nonfinite == "zero" else Propagate(),
-        skip=~seen.isfinite() if nonfinite == "skip" else None,
+        skip=table[2:5, -1].sum() > 0 if nonfinite == "skip" else None,
     )
     return seen.to(_result_type(tensors, gradients=True))
 
@@ -151,7 +150,7 @@ def clip_grads_with_norm_(
     Args:
         parameters: Tensors whose gradients are scaled.
         max_norm: Largest norm allowed, >= 0.
-        total_norm: Their norm, 0-d.  NaN makes everything NaN.
+        total_norm: Their norm, 0-d.  NaN makes everything NaN, infinity makes it zero.
         foreach: Accepted for compatibility.
 
     Raises:
@@ -164,7 +163,7 @@ def clip_grads_with_norm_(
     norm = torch.as_tensor(total_norm, dtype=torch.float64).detach()
     # Nothing was measured: no element is known to need repair, none is repaired.
     table = torch.zeros(len(ROWS), len(tensors) + 1, dtype=torch.float64, device=norm.device)
-    core.apply_(tensors, table, Scale((bound / (norm + EPSILON)).clamp(max=1.0)), Propagate())
+    core.apply_(tensors, table, Scale(_factor(bound, norm)), Propagate())
 
 
 def _measured(tensors: list[Tensor], p: float, *, gradients: bool) -> tuple[Tensor, Tensor]:
@@ -195,7 +194,11 @@ def _raise_if_nonfinite(table: Tensor, norm_type: float, *, error_if_nonfinite: 
             f"The total norm of order {norm_type} is non-finite: {what}. Set "
             'error_if_nonfinite=False to go on, or nonfinite="zero" to repair them.'
         )
-    raise NonfiniteGradientError(f'{what[0].upper()}{what[1:]}. Repair them with nonfinite="zero".')
+    raise NonfiniteGradientError(f'{what}. Repair them with nonfinite="zero".')
+
+
+def _factor(bound: float, norm: Tensor) -> Tensor:
+    return torch.full_like(norm, bound).div_(norm + EPSILON).clamp_(max=1.0)
 
 
 def _bound(name: str, value: float) -> float:

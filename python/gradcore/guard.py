@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
 from gradcore import checkpoint, core
-from gradcore.attachment import Attachment, attach, require_one_evaluation
+from gradcore.attachment import (
+    Attachment,
+    attach,
+    require_no_other,
+    require_one_evaluation,
+)
 from gradcore.decision import decide
-from gradcore.fetching import fetch
+from gradcore.fetching import fetch, require_factors
 from gradcore.history import History
 from gradcore.measuring import Measuring
 from gradcore.options import several, strategy_of
 from gradcore.parameters import Parameters, Target
-from gradcore.plan import Clamp
 from gradcore.registry import resolve
 from gradcore.reporting import Outcome, report_of
-from gradcore.statistics import ROWS
 from gradcore.streak import Streak
 from gradcore.validation import require_count
+from gradcore.watching import close_quietly, emit, with_findings
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from torch.optim import Optimizer
 
-    from gradcore.parameter_table import Table
     from gradcore.protocols import HealthCheck, NonfinitePolicy, Sink
     from gradcore.report import Report
-
-logger = logging.getLogger("gradcore")
 
 
 class Guard:
@@ -92,13 +92,13 @@ class Guard:
         self.sinks: list[Sink] = [resolve("sink", sink) for sink in several(sinks)]
         self.history = History(require_count("history", history))
         self.every = require_count("every", every)
-        limit = (
-            None if max_consecutive is None else require_count("max_consecutive", max_consecutive)
-        )
-        self.streak = Streak(limit)
+        if max_consecutive is not None:
+            require_count("max_consecutive", max_consecutive)
+        self.streak = Streak(max_consecutive)
         self._measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
         self.steps = 0
-        self.stepping = False
+        self.stepping: Optimizer | None = None
+        self._looking = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -118,24 +118,35 @@ class Guard:
         Raises:
             NonfiniteGradientError: The policy stops, or ``max_consecutive`` was reached; nothing
                 was changed.
+            GradcoreError: The optimizer steps parameters that are not guarded, or has another
+                guard attached.
             TypeError: A gradient cannot be measured, or the optimizer needs a closure.
         """
         require_one_evaluation(optimizer)
+        require_no_other(self, optimizer)
+        self._parameters.cover(optimizer)
         report = self._protect(loss)
         if not report.skipped:
-            self.stepping = True
+            self.stepping = optimizer
             try:
                 optimizer.step()
             finally:
-                self.stepping = False
+                self.stepping = None
         return self._finish(report)
 
-    def apply(self, *, loss: Tensor | float | None = None) -> Report:
+    def apply(
+        self, *, loss: Tensor | float | None = None, optimizer: Optimizer | None = None
+    ) -> Report:
         """Everything but ``optimizer.step()``, for loops that step elsewhere.
 
         A skip sets the gradients of the guarded parameters to None, so that the ``step()`` to come
-        changes nothing.  Arguments and errors are those of `step`.
+        changes nothing.  Arguments and errors are those of `step`; ``optimizer`` is the one that
+        will step, so that parameters of it that are not guarded are noticed.
         """
+        if optimizer is None:
+            self._parameters.refresh()
+        else:
+            self._parameters.cover(optimizer)
         report = self._protect(loss)
         if report.skipped:
             for parameter in self._parameters.tensors:
@@ -151,6 +162,8 @@ class Guard:
         Raises:
             TypeError: The optimizer evaluates its closure several times a step (LBFGS).
             GradcoreError: Another guard is attached to the optimizer.
+
+        The hook is not part of a copy of the optimizer: attach to the copy anew.
         """
         return attach(self, optimizer)
 
@@ -166,13 +179,20 @@ class Guard:
         """
         checkpoint.load_into(self, state)
 
+    def continue_from(self, other: Guard) -> None:
+        """Go on with the counters and the history of another guard of the same parameters."""
+        self.steps, self.streak, self.history = other.steps, other.streak, other.history
+
     def close(self) -> None:
         """Flush and close the sinks; a second call does nothing."""
-        sinks, self.sinks = self.sinks, []
-        for sink in sinks:
-            close = getattr(sink, "close", None)
-            if close is not None:
-                close()
+        while self.sinks:
+            close_quietly(self.sinks.pop(0))
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "A guard cannot be copied or pickled: it belongs to its parameters. Give a new one the "
+            "state_dict() of this one."
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -185,65 +205,45 @@ class Guard:
     ) -> None:
         self.close()
 
-    # The arrow ------------------------------------------------------------------------------------
-
     @torch.no_grad()
     def _protect(self, loss: Tensor | float | None) -> Report:
-        self._parameters.refresh()
+        self._looking = self.steps % self.every == 0
         statistics = self._measuring(self._parameters, loss, looking=self._looking)
         decision = decide(statistics, self.nonfinite, self.clip)
         host = fetch(statistics, decision, loss)
+        require_factors(host.factors, self.clip or self.nonfinite)
         outcome = Outcome(
             table=host.table,
             measured=statistics.measured,
             factors=host.factors,
+            bound=decision.bound,
             repair=decision.repair,
             skipped=host.skip,
             loss=host.loss,
         )
         report = report_of(self.steps, self.names, outcome)
-        self.streak.see(report, event=host.event, stop=host.stop)
-        if not host.skip:
-            core.apply_(
-                self._parameters.tensors,
-                statistics.table,
-                decision.bound,
-                decision.repair,
-                overflow=self._measuring.overflow,
-            )
-            if isinstance(decision.bound, Clamp) and _beyond(host.table, decision.bound.limit):
-                # The norm of clamped elements is known only by reading them again.
-                after = self._measuring.again(self._parameters)
-                report = report_of(self.steps, self.names, replace(outcome, clamped_norm=after))
+        error = self.streak.see(report, event=host.event, stop=host.stop)
+        if error is not None:
+            self._finish(replace(report, skipped=True, repaired=0))
+            raise error
+        if host.skip:
+            return report
+        core.apply_(
+            self._parameters.tensors,
+            statistics.table,
+            decision.bound,
+            decision.repair,
+            overflow=self._measuring.overflow,
+        )
+        if not self._measuring.knows_the_outcome(decision, host):
+            after = self._measuring.again(self._parameters)
+            report = report_of(self.steps, self.names, replace(outcome, norm_after=after))
         return report
 
     def _finish(self, report: Report) -> Report:
-        if self._looking:
-            report = self._checked(report)
-            self.history.append(report)
-            self._emit(report)
         self.steps += 1
+        if self._looking:
+            report = with_findings(report, self.checks, self.history)
+            self.history.append(report)
+            emit(report, self.sinks)
         return report
-
-    @property
-    def _looking(self) -> bool:
-        return self.steps % self.every == 0
-
-    def _checked(self, report: Report) -> Report:
-        findings = [finding for check in self.checks for finding in check(report, self.history)]
-        if not findings:
-            return report
-        healthy = report.healthy and all(finding.severity == "info" for finding in findings)
-        return replace(report, findings=tuple(findings), healthy=healthy)
-
-    def _emit(self, report: Report) -> None:
-        for sink in list(self.sinks):
-            try:
-                sink(report)
-            except Exception:  # a sink never ends a training run, whatever it raises
-                logger.exception("The sink %r failed and is switched off.", sink.name)
-                self.sinks.remove(sink)
-
-
-def _beyond(table: Table, limit: float) -> bool:
-    return not table[ROWS.index("max_abs"), -1] <= limit

@@ -20,6 +20,9 @@ FIELDS: Final = (
 
 COLUMN: Final = {name: i for i, name in enumerate((*FIELDS, "has_loss", "first", "last"))}
 
+TABLE: Final = 2
+"""Dimensions of what is saved."""
+
 WHOLE: Final = 100
 """So many of the last reports are kept whole, with their tables and findings."""
 
@@ -39,7 +42,7 @@ class History(Sequence[Report]):
         self._ring = np.zeros((min(capacity, 64), len(COLUMN)))
         self._start = 0
         self._length = 0
-        self._whole: deque[Report] = deque(maxlen=WHOLE)
+        self._whole: deque[Report] = deque(maxlen=min(WHOLE, capacity))
         self._names: list[str] = []
         self._numbers: dict[str, int] = {}
 
@@ -116,16 +119,18 @@ class History(Sequence[Report]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the place of what was held; the newest are kept if there are more than fit."""
-        rows = state["rows"].numpy()[-self.capacity :]
-        if rows.shape != (len(rows), len(COLUMN)):
+        rows, names = state.get("rows"), state.get("names")
+        if not isinstance(rows, torch.Tensor) or rows.ndim != TABLE or rows.shape[1] != len(COLUMN):
             raise ValueError(
-                f"A history is [steps, {len(COLUMN)}] numbers; got {list(rows.shape)}."
+                f"A history is a tensor `rows` [steps, {len(COLUMN)}] and `names`; got "
+                f"{list(rows.shape) if isinstance(rows, torch.Tensor) else rows!r}."
             )
+        rows = rows.cpu().double().numpy()[-self.capacity :]
         self._ring = np.zeros((max(min(self.capacity, 64), len(rows)), len(COLUMN)))
         self._ring[: len(rows)] = rows
         self._start, self._length = 0, len(rows)
         self._whole.clear()
-        self._names = list(state["names"])
+        self._names = list(names or ())
         self._numbers = {name: i for i, name in enumerate(self._names)}
 
     def _rows(self) -> np.ndarray[Any, np.dtype[np.float64]]:

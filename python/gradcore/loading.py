@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ if native.cuda and torch.version.cuda:
     torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
 
 
+if os.environ.get("GRADCORE_CPU", native.cpu_in_use) != native.cpu_in_use:
+    raise ImportError(
+        f"GRADCORE_CPU={os.environ['GRADCORE_CPU']} asks for kernels that cannot run here. This "
+        f"processor can run {', '.join(native.cpu_supported)}; without it the last is taken."
+    )
+
+
 def build_info() -> dict[str, Any]:
     """What this build of gradcore holds.
 
@@ -48,7 +56,7 @@ def build_info() -> dict[str, Any]:
         "version": native.version,
         "torch": native.torch,
         "cuda": native.cuda or None,
-        "cpu": ("baseline",),
-        "cpu_in_use": "baseline",
+        "cpu": native.cpu,
+        "cpu_in_use": native.cpu_in_use,
         "openmp": native.openmp,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 
 from gradcore import core
+from gradcore.plan import Clamp, Propagate
+from gradcore.statistics import ROWS
 
 if TYPE_CHECKING:
+    from gradcore.decision import Decision
+    from gradcore.fetching import Fetched
     from gradcore.parameters import Parameters
     from gradcore.plan import Replace
     from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
@@ -36,14 +40,16 @@ class Measuring:
         self,
         policy: NonfinitePolicy,
         strategy: ClipStrategy | None,
-        watchers: Iterable[HealthCheck | Sink],
+        watchers: Sequence[HealthCheck | Sink],
         needs: Iterable[str] | str,
     ) -> None:
         deciders = [policy] if strategy is None else [policy, strategy]
         self._protecting = frozenset[str]().union(*(_needs(part) for part in deciders))
         self._looking = self._protecting.union(core.needed(needs), *(_needs(w) for w in watchers))
         orders = {
-            float(getattr(part, "norm_type", 2.0)) for part in deciders if "lp" in _needs(part)
+            float(getattr(part, "norm_type", 2.0))
+            for part in (*deciders, *watchers)
+            if "lp" in _needs(part)
         }
         if len(orders) > 1:
             raise ValueError(
@@ -77,9 +83,25 @@ class Measuring:
         trusted = statistics.trusted & finite.reshape(()).to(statistics.trusted.device)
         return replace(statistics, trusted=trusted)
 
+    def knows_the_outcome(self, decision: Decision, host: Fetched) -> bool:
+        """Whether the norm that a plan leaves follows from what was measured.
+
+        It does not where elements were clamped, and where ones beyond ``overflow`` stay.
+        """
+        counts = host.table[2:5, -1].sum()
+        if isinstance(decision.bound, Clamp):
+            largest = host.table[ROWS.index("max_abs"), -1]
+            return bool(largest <= decision.bound.limit and counts == 0)
+        stays = isinstance(decision.repair, Propagate) and counts > 0
+        return not (stays and self.overflow < math.inf)
+
     def again(self, parameters: Parameters) -> float:
-        """The joint Euclidean norm as it is now."""
-        return float(core.measure_table(parameters.tensors, ())[5, -1])
+        """The joint Euclidean norm as it is now: NaN or infinite if an element is."""
+        table = core.measure_table(parameters.tensors, ())
+        nan, posinf, neginf, norm = table[2:6, -1].tolist()
+        if nan:
+            return math.nan
+        return math.inf if posinf or neginf else float(norm)
 
 
 def _needs(part: object) -> frozenset[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcore.registry import resolve
@@ -22,7 +21,7 @@ def strategy_of(max_norm: float | None, clip: Any) -> ClipStrategy | None:
     if max_norm is None:
         return None if clip is None else resolve("clip", clip)
     if clip is None:
-        return GlobalNorm(max_norm) if max_norm != math.inf else None
+        return GlobalNorm(max_norm)
     if isinstance(clip, str):
         return resolve("clip", (clip, {"max_norm": max_norm}))
     if isinstance(clip, tuple):
@@ -38,6 +37,6 @@ def several(given: Any) -> Sequence[Any]:
 
     A pair of a name and its options is one thing.
     """
-    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], dict):  # noqa: PLR2004
+    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], Mapping):  # noqa: PLR2004
         return [given]
     return list(given) if isinstance(given, (list, tuple)) else [given]

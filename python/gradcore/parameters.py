@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeAlias
@@ -10,9 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from gradcore import core
+from gradcore.errors import GradcoreError
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
+
+NAMED = 5
+"""Parameters named in one message at most."""
 
 Target: TypeAlias = (
     "nn.Module | Optimizer | Tensor | Iterable[Tensor] | Iterable[tuple[str, Tensor]]"
@@ -25,7 +30,8 @@ class Parameters:
     Args:
         target: A module, an optimizer, a tensor, tensors, or (name, tensor) pairs.  Names come from
             the module, the pairs, or the optimizer's ``param_names``; else they are ``param.0`` …
-            An optimizer is only watched, not kept alive, and groups added to it later are seen.
+            An optimizer is only watched, not kept alive, and groups added to it later are seen;
+            what is added to a module later is seen when an optimizer steps it.
 
     Raises:
         TypeError: ``target`` holds something else.
@@ -34,10 +40,11 @@ class Parameters:
 
     def __init__(self, target: Target) -> None:
         self._optimizer: weakref.ref[Optimizer] | None = None
-        self._groups: list[int] = []
+        self._module = target if isinstance(target, nn.Module) else None
+        self._covered: list[Tensor] = []
         if isinstance(target, torch.optim.Optimizer):
             self._optimizer = weakref.ref(target)
-            self.refresh()
+            self._take(_of_optimizer(target))
         else:
             self._take(_named(target))
 
@@ -45,14 +52,33 @@ class Parameters:
     tensors: list[Tensor]
 
     def refresh(self) -> None:
-        """See parameters that were added to the optimizer."""
+        """See parameters that were added to the optimizer, or replaced in it."""
         optimizer = self._optimizer() if self._optimizer else None
-        if optimizer is None:
-            return
-        groups = [len(group["params"]) for group in optimizer.param_groups]
-        if groups != self._groups:
+        if optimizer is not None and not _same(tensors_of(optimizer), self._covered):
             self._take(_of_optimizer(optimizer))
-            self._groups = groups
+            self._covered = tensors_of(optimizer)
+
+    def cover(self, optimizer: Optimizer) -> None:
+        """Make sure that everything ``optimizer`` steps is guarded, which a look at ids tells.
+
+        Raises:
+            GradcoreError: It steps parameters that are not guarded.
+        """
+        tensors = tensors_of(optimizer)
+        if _same(tensors, self._covered):
+            return
+        self.refresh()
+        if self._module is not None:  # parameters may have been added to it, or replaced
+            self._take(_named(self._module))
+        guarded = {id(tensor) for tensor in self.tensors}
+        missing = [name for name, tensor in _of_optimizer(optimizer) if id(tensor) not in guarded]
+        if missing:
+            raise GradcoreError(
+                f"{type(optimizer).__name__} steps {len(missing)} parameters that are not guarded: "
+                f"{', '.join(missing[:NAMED])}{' …' if len(missing) > NAMED else ''}. Make the "
+                "guard for the optimizer, or for a module that holds them all."
+            )
+        self._covered = tensors
 
     def _take(self, named: list[tuple[str, Tensor]]) -> None:
         if not named:
@@ -78,9 +104,18 @@ class Parameters:
         return error
 
 
+def tensors_of(optimizer: Optimizer) -> list[Tensor]:
+    """All parameters of an optimizer, in the order of its groups."""
+    return [tensor for group in optimizer.param_groups for tensor in group["params"]]
+
+
 def listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     """One tensor, or several, as a list."""
     return [parameters] if isinstance(parameters, Tensor) else list(parameters)
+
+
+def _same(some: list[Tensor], others: list[Tensor]) -> bool:
+    return len(some) == len(others) and all(map(operator.is_, some, others))
 
 
 def _named(target: Target) -> list[tuple[str, Tensor]]:
@@ -92,9 +127,13 @@ def _named(target: Target) -> list[tuple[str, Tensor]]:
             f"{type(target).__name__}."
         )
     items = [target] if isinstance(target, Tensor) else list(target)
-    return [
+    named = [
         item if isinstance(item, tuple) else (f"param.{i}", item) for i, item in enumerate(items)
     ]
+    for pair in named:
+        if len(pair) != 2 or not isinstance(pair[0], str):  # noqa: PLR2004 - name and parameter
+            raise TypeError(f"Pairs must be (name, parameter); got {pair!r}.")
+    return named
 
 
 def _of_optimizer(optimizer: Optimizer) -> list[tuple[str, Tensor]]:

@@ -5,6 +5,7 @@ A verb that nobody knows here cannot be carried out; a new one needs a kernel, a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -30,7 +31,11 @@ class Clamp:
     """Bring each element into [-limit, limit]; a complex element keeps its phase."""
 
     limit: float
-    """Greater than 0, in the unit of the gradient."""
+    """At least 0, in the unit of the gradient."""
+
+    def __post_init__(self) -> None:
+        if not self.limit >= 0.0:
+            raise ValueError(f"limit must be at least 0; got {self.limit}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,11 @@ class Replace:
     nan: float = 0.0
     posinf: float = 0.0
     neginf: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("nan", "posinf", "neginf"):
+            if not math.isfinite(getattr(self, name)):
+                raise ValueError(f"{name} must be finite; got {getattr(self, name)}.")
 
 
 @dataclass(frozen=True, slots=True)

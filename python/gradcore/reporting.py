@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcore.parameter_table import ParameterTable, Table
-from gradcore.plan import Propagate, Replace, ZeroParameters
+from gradcore.plan import Clamp, Propagate, Replace, ZeroParameters
 from gradcore.report import Counts, Report
 from gradcore.statistics import ROWS
 
 if TYPE_CHECKING:
-    from gradcore.plan import Repair
+    from gradcore.plan import Bound, Repair
 
 L2 = ROWS.index("l2")
 NONFINITE = slice(ROWS.index("nan"), ROWS.index("neginf") + 1)
@@ -29,11 +29,12 @@ class Outcome:
     measured: frozenset[str]
     factors: Table
     """What gradients were multiplied by: 0-d or ``[n]``."""
+    bound: Bound
     repair: Repair
     skipped: bool
     loss: float | None
-    clamped_norm: float | None = None
-    """The norm after clamping, where elements were clamped."""
+    norm_after: float | None = None
+    """The norm as it was measured after everything, where it does not follow from the rest."""
 
 
 def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
@@ -44,8 +45,10 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     factors = np.ones(()) if skipped else outcome.factors
     scale = min(1.0, float(factors.min())) if factors.size else 1.0
     clipped_norm = norm
-    if outcome.clamped_norm is not None:
-        clipped_norm = outcome.clamped_norm
+    if outcome.norm_after is not None:
+        clipped_norm = outcome.norm_after
+        if not isinstance(outcome.bound, Clamp) and scale > 0.0:
+            norm = clipped_norm / scale  # elements beyond `overflow` are finite, and stayed
     elif factors.ndim:
         clipped_norm = float(_euclidean(_norms(outcome) * factors)) if math.isfinite(norm) else norm
     elif scale < 1.0:

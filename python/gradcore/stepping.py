@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from gradcore.attachment import require_one_evaluation
 from gradcore.guard import Guard
 
 if TYPE_CHECKING:
@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 
     from gradcore.report import Report
 
-_guards: weakref.WeakKeyDictionary[Optimizer, list[tuple[dict[str, Any], Guard]]] = (
-    weakref.WeakKeyDictionary()
-)
+ATTRIBUTE: Final = "_gradcore_guards"
+"""Where an optimizer holds the guards of `safe_step`, so that they live as long as it does."""
+
+KEPT: Final = 8
+"""Guards an optimizer holds at most, for as many sets of options."""
 
 
 def safe_step(
@@ -28,7 +30,8 @@ def safe_step(
     """Measure, repair, clip and step in one call.
 
     Without ``guard`` one is made for this optimizer and these options, and kept as long as the
-    optimizer lives, so that a strategy with memory keeps it.
+    optimizer lives, so that a strategy with memory keeps it.  Other options are another guard, with
+    a strategy of its own, that goes on with the counters and the history of the one before.
 
     Args:
         optimizer: Any `torch.optim.Optimizer` that takes a step without a closure.
@@ -74,10 +77,20 @@ def safe_backward(loss: Tensor, guard: Guard) -> Report:
 
 
 def _guard_of(optimizer: Optimizer, options: dict[str, Any]) -> Guard:
-    known = _guards.setdefault(optimizer, [])
-    for made_with, guard in known:
+    """The guard for these options; counters and history go on where the options change."""
+    require_one_evaluation(optimizer)
+    known: list[tuple[dict[str, Any], Guard]] = vars(optimizer).setdefault(ATTRIBUTE, [])
+    for i, (made_with, guard) in enumerate(known):
         if made_with == options:
+            if i != len(known) - 1:
+                guard.continue_from(known[-1][1])
+                known.append(known.pop(i))
             return guard
     guard = Guard(optimizer, **options)
-    known.append((options, guard))
+    if known:
+        guard.continue_from(known[-1][1])
+    # A list that the caller changes later is another option then.
+    made_with = {k: list(v) if isinstance(v, list) else v for k, v in options.items()}
+    known.append((made_with, guard))
+    del known[:-KEPT]
     return guard

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("gradcore")
 
+REMINDERS = frozenset({10, 100, 1000, 10_000})
+"""Lengths of a streak at which it is mentioned again."""
+
 NAMED = 5
 """Parameters named in one message at most."""
 
@@ -21,41 +24,62 @@ class Streak:
     """Non-finite steps in a row.
 
     Args:
-        limit: The so-manieth one raises; None for never.
+        limit: The so-manieth one is an error; None for never.
     """
 
     def __init__(self, limit: int | None) -> None:
         self.limit = limit
         self.length = 0
+        self.skips = 0
 
-    def see(self, report: Report, *, event: bool, stop: bool) -> None:
+    def see(self, report: Report, *, event: bool, stop: bool) -> NonfiniteGradientError | None:
         """Take in one step, before anything is changed.
 
-        Raises:
-            NonfiniteGradientError: The policy says stop, or there were too many in a row.
+        Returns:
+            What to raise if the policy says stop, or there were too many in a row.
         """
         if not event:
             if self.length > 1:
-                logger.info(
-                    "step %d: finite again after %d non-finite steps in a row",
+                logger.warning(
+                    "Finite again (step %d) after %d non-finite steps in a row.",
                     report.step,
                     self.length,
                 )
             self.length = 0
-        else:
-            self.length += 1
+            return self._see_skip(report, stop=stop)
+        self.length += 1
+        self.skips = 0
         if stop:
-            raise NonfiniteGradientError(
-                f'{describe(report)} Lower the learning rate, or repair with nonfinite="zero".'
-            )
-        if event and self.limit is not None and self.length >= self.limit:
-            raise NonfiniteGradientError(
+            cure = "Lower the learning rate"
+            if report.nonfinite.total:
+                cure += ', or repair with nonfinite="zero"'
+            return NonfiniteGradientError(f"{describe(report)} {cure}.")
+        if self.limit is not None and self.length >= self.limit:
+            return NonfiniteGradientError(
                 f"{describe(report)} It was non-finite step number {self.length} in a row, and "
                 f"max_consecutive={self.limit}. Training has broken down: go back to a checkpoint "
                 "and lower the learning rate."
             )
-        if event and self.length == 1:
+        if self.length == 1:
             logger.warning("%s %s", describe(report), consequence(report))
+        elif self.length in REMINDERS:
+            logger.warning("%d non-finite steps in a row. %s", self.length, describe(report))
+        return None
+
+    def _see_skip(self, report: Report, *, stop: bool) -> NonfiniteGradientError | None:
+        """A strategy may skip or stop too, though everything is finite."""
+        if stop:
+            return NonfiniteGradientError(
+                f"The strategy said stop at norm {report.norm:.3g} (step {report.step})."
+            )
+        self.skips = self.skips + 1 if report.skipped else 0
+        if self.skips == 1:
+            logger.warning(
+                "The step is skipped at norm %.3g, as the strategy said (step %d).",
+                report.norm,
+                report.step,
+            )
+        return None
 
 
 def describe(report: Report) -> str:
@@ -85,4 +109,6 @@ def consequence(report: Report) -> str:
         return "The step is skipped."
     if report.repaired:
         return f"{report.repaired} elements are repaired."
-    return "They are left as they are."
+    if report.nonfinite.total:
+        return "They are left as they are."
+    return "The step is taken all the same."

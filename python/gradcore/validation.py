@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
 
 def require_positive(name: str, value: float) -> float:
     """Return ``value`` as a float if it is finite and > 0, else raise `ValueError`."""
-    number = float(value)
+    number = _number(name, value)
     if not (math.isfinite(number) and number > 0.0):
         raise ValueError(f"{name} must be finite and greater than 0; got {value}.")
     return number
@@ -15,7 +16,7 @@ def require_positive(name: str, value: float) -> float:
 
 def require_order(name: str, value: float) -> float:
     """Return the order of a p-norm as a float if it is > 0 (infinity too), else raise."""
-    number = float(value)
+    number = _number(name, value)
     if not number > 0.0:
         raise ValueError(f"{name} must be greater than 0, or infinite; got {value}.")
     return number
@@ -23,7 +24,7 @@ def require_order(name: str, value: float) -> float:
 
 def require_threshold(name: str, value: float) -> float:
     """Return ``value`` as a float if it is > 0 (infinity too, which means never), else raise."""
-    number = float(value)
+    number = _number(name, value)
     if not number > 0.0:
         raise ValueError(f"{name} must be greater than 0; got {value}.")
     return number
@@ -34,3 +35,9 @@ def require_count(name: str, value: object) -> int:
     if not isinstance(value, int) or value < 1 or value is True:
         raise ValueError(f"{name} must be a whole number of at least 1; got {value!r}.")
     return value
+
+
+def _number(name: str, value: object) -> float:
+    if not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number; got {value!r}.")
+    return float(value)

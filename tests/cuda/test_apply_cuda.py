@@ -82,10 +82,10 @@ def test_limits_keep_the_direction_of_complex_elements(dtype):
     device.apply_([gpu], device.measure([gpu]), limit=0.5)
     device.apply_([cpu], device.measure([cpu]), limit=0.5)
 
-    # One unit in the last place: hypot is not the same everywhere.
+    # A few units in the last place: hypot is not the same everywhere.
     eps = torch.finfo(gradients.PART[dtype]).eps
     got, want = device.numbers(gpu), device.numbers(cpu)
-    torch.testing.assert_close(got, want, rtol=2 * eps, atol=0, equal_nan=True)
+    torch.testing.assert_close(got, want, rtol=4 * eps, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=name_of)

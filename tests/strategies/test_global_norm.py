@@ -76,9 +76,9 @@ def test_the_factor_is_right_for_measured_gradients(order):
     assert factor_of(strategy, statistics) == pytest.approx(1.0 / norm, rel=1e-12)
 
 
-@pytest.mark.parametrize("max_norm", [0.0, -1.0, math.nan, math.inf])
-def test_the_bound_must_be_finite_and_positive(max_norm):
-    with pytest.raises(ValueError, match="max_norm must be finite and greater than 0; got"):
+@pytest.mark.parametrize("max_norm", [0.0, -1.0, math.nan])
+def test_the_bound_must_be_positive(max_norm):
+    with pytest.raises(ValueError, match="max_norm must be greater than 0; got"):
         GlobalNorm(max_norm)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from gradcore.plan import Scale
-from gradcore.validation import require_order, require_positive
+from gradcore.validation import require_order, require_threshold
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,12 +30,13 @@ class GlobalNorm:
     lands slightly below it.
 
     Args:
-        max_norm: Largest joint norm allowed, finite and > 0, in the unit of the gradient.
+        max_norm: Largest joint norm allowed, > 0, in the unit of the gradient; infinity bounds
+            nothing.
         norm_type: Order p of the norm, > 0 or infinite: ``(sum |x|^p)^(1/p)`` over the elements of
             all gradients.  Orders other than 1, 2 and infinity take longer to measure.
 
     Raises:
-        ValueError: ``max_norm`` is NaN, infinite, zero or negative, or ``norm_type`` is NaN, zero
+        ValueError: ``max_norm`` is NaN, zero or negative, or ``norm_type`` is NaN, zero
             or negative.
 
     Source:
@@ -49,7 +50,7 @@ class GlobalNorm:
     norm_type: float = 2.0
 
     def __post_init__(self) -> None:
-        require_positive("max_norm", self.max_norm)
+        require_threshold("max_norm", self.max_norm)
         require_order("norm_type", self.norm_type)
 
     @property
@@ -62,7 +63,9 @@ class GlobalNorm:
         norm = statistics.total(self._statistic)
         # At least 1 wherever norm <= max_norm, and infinite for norm 0: a factor of exactly 1.
         # A norm of finite elements beyond float64 is infinite: the smallest factor keeps them.
-        return Scale((self.max_norm / norm).clamp(min=self.max_norm / LARGEST, max=1.0))
+        # A quotient, not `max_norm / norm`, which torch rounds twice: as max_norm times 1 / norm.
+        factor = norm.new_full((), self.max_norm) / norm
+        return Scale(factor.clamp_(min=self.max_norm / LARGEST, max=1.0))
 
     @property
     def _statistic(self) -> str:

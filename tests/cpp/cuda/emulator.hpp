@@ -1,6 +1,7 @@
 #pragma once
-// The device on a host without one: the kernels' own partition, reading, rewriting and joining, run block
-// after block in any order and thread after thread. What it leaves out are barriers and shuffles alone.
+// The device on a host without one: the kernels' own partition, reading, rewriting and joining, run
+// block after block in any order and thread after thread. What it leaves out are barriers and
+// shuffles alone.
 
 #include <algorithm>
 #include <cstdint>
@@ -38,13 +39,15 @@ template <Mode kMode>
 Sums joined_block(const std::vector<Sums>& threads, double p) {
   std::vector<Sums> warps;
   for (std::size_t i = 0; i < threads.size(); i += 32) {
-    warps.push_back(joined<kMode>({threads.begin() + std::ptrdiff_t(i), threads.begin() + std::ptrdiff_t(i) + 32}, p));
+    warps.push_back(joined<kMode>(
+        {threads.begin() + std::ptrdiff_t(i), threads.begin() + std::ptrdiff_t(i) + 32}, p));
   }
   return joined<kMode>(warps, p);
 }
 
 template <class K, Mode kMode, int kCapacity>
-void measure_list(const List<kCapacity>& list, const Reading& reading, std::uint64_t seed, Sums* records, Span* spans) {
+void measure_list(const List<kCapacity>& list, const Reading& reading, std::uint64_t seed,
+                  Sums* records, Span* spans) {
   using E = Element<typename K::Format, K::kParts>;
   for (const std::uint32_t block : shuffled(list.blocks, seed)) {
     walk<K::kPerUnit>(list, block, [&](const Segment& segment) {
@@ -60,7 +63,8 @@ void measure_list(const List<kCapacity>& list, const Reading& reading, std::uint
       if (segment.corners) records[segment.slot - 1] = Sums{};
       if (segment.opens) {
         const std::uint32_t last = list.block_of(list.first_unit[segment.tensor + 1] - 1);
-        spans[list.column[segment.tensor]] = {segment.slot, last - block + 1, list.numel[segment.tensor] * list.times};
+        spans[list.column[segment.tensor]] = {segment.slot, last - block + 1,
+                                              list.numel[segment.tensor] * list.times};
       }
     });
   }
@@ -76,9 +80,9 @@ Sums joined_records(const Sums* records, std::uint32_t count, std::uint32_t lane
 }
 
 /// The table of `batches`, whose columns are 0 ... columns - 1.
-inline std::vector<double> measure(const std::vector<Batch>& batches, std::int64_t columns, Mode mode, int needs,
-                                   double overflow, const double* replacement, double norm_type, int blocks,
-                                   std::uint64_t seed) {
+inline std::vector<double> measure(const std::vector<Batch>& batches, std::int64_t columns,
+                                   Mode mode, int needs, double overflow, const double* replacement,
+                                   double norm_type, int blocks, std::uint64_t seed) {
   std::int64_t slots = 0;
   double numel = 0.0;
   for (const Batch& batch : batches) {
@@ -93,7 +97,8 @@ inline std::vector<double> measure(const std::vector<Batch>& batches, std::int64
   std::uint32_t used = 0;
   for (const Batch& batch : batches) {
     Reading reading{ceiling_of(batch.number, overflow), {}, replacement != nullptr, norm_type};
-    for (int i = 0; i < 3 && replacement; ++i) reading.replacement[i] = held(batch.number, replacement[i]);
+    for (int i = 0; i < 3 && replacement; ++i)
+      reading.replacement[i] = held(batch.number, replacement[i]);
     with_kind(batch.number, [&](auto kind) {
       using K = decltype(kind);
       with_list<K::kPerUnit>(batch, blocks, used, [&](const auto& list) {
@@ -107,18 +112,21 @@ inline std::vector<double> measure(const std::vector<Batch>& batches, std::int64
   with_mode(mode, [&](auto chosen) {
     for (std::int64_t i = 0; i < columns; ++i) {
       const Span& span = spans.at(std::size_t(i));
-      const Sums sums = joined_records<chosen.value>(&records.at(span.slot), span.count, 32, norm_type);
+      const Sums sums =
+          joined_records<chosen.value>(&records.at(span.slot), span.count, 32, norm_type);
       write_column(table.data(), columns + 1, i, sums, 1.0, double(span.numel), needs, norm_type);
     }
     const Sums sums = joined_records<chosen.value>(records.data(), used, kThreads, norm_type);
-    write_column(table.data(), columns + 1, columns, sums, double(columns), numel, needs, norm_type);
+    write_column(table.data(), columns + 1, columns, sums, double(columns), numel, needs,
+                 norm_type);
   });
   return table;
 }
 
 /// Rewrites `batch` by its table; `factors` are one each, or one for all.
-inline void apply(const Batch& batch, const Rewriting& asked, const std::vector<double>& table, std::int64_t columns,
-                  const std::vector<double>& factors, int blocks, std::uint64_t seed) {
+inline void apply(const Batch& batch, const Rewriting& asked, const std::vector<double>& table,
+                  std::int64_t columns, const std::vector<double>& factors, int blocks,
+                  std::uint64_t seed) {
   with_kind(batch.number, [&](auto kind) {
     using K = decltype(kind);
     using E = Element<typename K::Format, K::kParts>;
@@ -131,8 +139,8 @@ inline void apply(const Batch& batch, const Rewriting& asked, const std::vector<
           if (change.nothing()) return;
           E* elements = static_cast<E*>(list.data[segment.tensor]) + segment.begin;
           for (int thread = 0; thread < kThreads; ++thread) {
-            rewrite_segment<typename K::Format, K::kParts>(elements, segment.end - segment.begin, thread, kThreads,
-                                                           asked, change);
+            rewrite_segment<typename K::Format, K::kParts>(elements, segment.end - segment.begin,
+                                                           thread, kThreads, asked, change);
           }
         });
       }

@@ -1,5 +1,6 @@
 #pragma once
-// Lists of arrays for the tests of the device code: random, misaligned, with faults where they hurt.
+// Lists of arrays for the tests of the device code: random, misaligned, with faults where they
+// hurt.
 
 #include <cstdint>
 #include <cstdlib>
@@ -15,8 +16,9 @@ namespace lists {
 
 using gradcore::cuda::Number;
 
-inline constexpr Number kNumbers[] = {Number::kFloat16,   Number::kBfloat16,  Number::kFloat32,   Number::kFloat64,
-                                      Number::kComplex32, Number::kComplex64, Number::kComplex128};
+inline constexpr Number kNumbers[] = {Number::kFloat16,   Number::kBfloat16,  Number::kFloat32,
+                                      Number::kFloat64,   Number::kComplex32, Number::kComplex64,
+                                      Number::kComplex128};
 
 struct Kind {
   oracle::Format format;
@@ -25,13 +27,20 @@ struct Kind {
 
 inline Kind kind_of(Number number) {
   switch (number) {
-    case Number::kFloat16: return {oracle::kFormats[0], 1};
-    case Number::kBfloat16: return {oracle::kFormats[1], 1};
-    case Number::kFloat32: return {oracle::kFormats[2], 1};
-    case Number::kFloat64: return {oracle::kFormats[3], 1};
-    case Number::kComplex32: return {oracle::kFormats[0], 2};
-    case Number::kComplex64: return {oracle::kFormats[2], 2};
-    default: return {oracle::kFormats[3], 2};
+    case Number::kFloat16:
+      return {oracle::kFormats[0], 1};
+    case Number::kBfloat16:
+      return {oracle::kFormats[1], 1};
+    case Number::kFloat32:
+      return {oracle::kFormats[2], 1};
+    case Number::kFloat64:
+      return {oracle::kFormats[3], 1};
+    case Number::kComplex32:
+      return {oracle::kFormats[0], 2};
+    case Number::kComplex64:
+      return {oracle::kFormats[2], 2};
+    default:
+      return {oracle::kFormats[3], 2};
   }
 }
 
@@ -43,10 +52,12 @@ class Memory {
   Memory(const oracle::Array& array, int offset) : array_(array) {
     const std::size_t size = std::size_t(array.format.bytes());
     before_ = std::size_t(offset * array.parts) * size;
-    bytes_.reset(static_cast<char*>(std::malloc(before_ + array.bits.size() * size + (array.bits.empty() ? 1 : 0))));
+    bytes_.reset(static_cast<char*>(
+        std::malloc(before_ + array.bits.size() * size + (array.bits.empty() ? 1 : 0))));
     std::memset(bytes_.get(), 0xff, before_);
     for (std::size_t i = 0; i < array.bits.size(); ++i) {
-      std::memcpy(bytes_.get() + before_ + i * size, &array.bits[i], size);  // little-endian, like the device
+      std::memcpy(bytes_.get() + before_ + i * size, &array.bits[i],
+                  size);  // little-endian, like the device
     }
   }
 
@@ -95,7 +106,8 @@ struct List {
 /// How wild the values of an array are.
 enum class Values { kOrdinary, kWithFaults, kHuge, kTiny, kAnyBits };
 
-inline oracle::Array array_of(Number number, std::int64_t numel, Values values, std::mt19937_64& random) {
+inline oracle::Array array_of(Number number, std::int64_t numel, Values values,
+                              std::mt19937_64& random) {
   const Kind kind = kind_of(number);
   oracle::Array array{kind.format, kind.parts, {}};
   std::normal_distribution<double> normal;
@@ -107,8 +119,12 @@ inline oracle::Array array_of(Number number, std::int64_t numel, Values values, 
     if (values == Values::kHuge) bits = kind.format.infinity() - 1 - random() % 64;
     if (values == Values::kTiny) bits = random() % 8;
     if (values == Values::kWithFaults && random() % 40 == 0) {
-      const std::uint64_t faults[] = {kind.format.infinity(), kind.format.infinity() | kind.format.sign(),
-                                      kind.format.infinity() + 1, kind.format.infinity() - 1, 1, any()};
+      const std::uint64_t faults[] = {kind.format.infinity(),
+                                      kind.format.infinity() | kind.format.sign(),
+                                      kind.format.infinity() + 1,
+                                      kind.format.infinity() - 1,
+                                      1,
+                                      any()};
       bits = faults[random() % 6];
     }
     array.bits.push_back(bits);

@@ -1,6 +1,7 @@
 #pragma once
-// What measuring and applying should give, by other means: numbers are decoded from their bits by hand,
-// sums are in long double, whose range holds the square of every double, and rounding is a search.
+// What measuring and applying should give, by other means: numbers are decoded from their bits by
+// hand, sums are in long double, whose range holds the square of every double, and rounding is a
+// search.
 
 #include <cmath>
 #include <cstdint>
@@ -30,7 +31,8 @@ struct Format {
     } else if (scale == 0) {
       value = std::ldexp((long double)fraction, 1 - bias - mantissa);
     } else {
-      value = std::ldexp((long double)(fraction + (std::uint64_t(1) << mantissa)), scale - bias - mantissa);
+      value = std::ldexp((long double)(fraction + (std::uint64_t(1) << mantissa)),
+                         scale - bias - mantissa);
     }
     return bits & sign() ? -value : value;
   }
@@ -69,10 +71,13 @@ struct Facts {
   std::int64_t numel = 0, nan = 0, posinf = 0, neginf = 0, zeros = 0;
 };
 
-inline bool beyond(long double part, double overflow) { return std::fabs(part) > (long double)overflow || std::isinf(part); }
+inline bool beyond(long double part, double overflow) {
+  return std::fabs(part) > (long double)overflow || std::isinf(part);
+}
 
 /// Facts about some arrays taken as one; `replacement` null: what is not finite is left out.
-inline Facts facts(const std::vector<const Array*>& arrays, double overflow, const double* replacement, double p) {
+inline Facts facts(const std::vector<const Array*>& arrays, double overflow,
+                   const double* replacement, double p) {
   Facts found;
   for (const Array* array : arrays) {
     for (std::size_t i = 0; i < array->bits.size(); i += std::size_t(array->parts)) {

@@ -23,22 +23,25 @@ struct Asked {
 
 void apply(const lists::List& list, const Asked& asked, int blocks, std::uint64_t seed = 4) {
   const auto n = std::int64_t(list.tensors.size());
-  const auto table = emulator::measure({list.batch()}, n, Mode::kNorm, 0, asked.overflow, nullptr, 2.0, blocks, 0);
+  const auto table =
+      emulator::measure({list.batch()}, n, Mode::kNorm, 0, asked.overflow, nullptr, 2.0, blocks, 0);
   Rewriting rewriting{ceiling_of(list.number, asked.overflow), {}, asked.limit, asked.repair};
   for (int i = 0; i < 3; ++i) rewriting.replacement[i] = held(list.number, asked.replacement[i]);
   emulator::apply(list.batch(), rewriting, table, n, asked.factors, blocks, seed);
 }
 
 /// What a real element or a part becomes by repair and factor alone.
-std::uint64_t expected_part(const oracle::Array& array, std::uint64_t bits, bool element_bad, bool tensor_bad,
-                            const Asked& asked, double factor) {
+std::uint64_t expected_part(const oracle::Array& array, std::uint64_t bits, bool element_bad,
+                            bool tensor_bad, const Asked& asked, double factor) {
   const double before = double(array.format.decode(bits));
   const double largest = double(array.format.decode(array.format.infinity() - 1));
   const auto held = [&](double value) {
     return double(array.format.decode(array.format.encode(std::clamp(value, -largest, largest))));
   };
-  const bool only_scales = (asked.repair == kPropagate || !tensor_bad) && std::isinf(asked.limit) && factor != 1.0;
-  if (array.format.bytes() == 2 && only_scales && std::fabs(factor) >= std::numeric_limits<float>::min()) {
+  const bool only_scales =
+      (asked.repair == kPropagate || !tensor_bad) && std::isinf(asked.limit) && factor != 1.0;
+  if (array.format.bytes() == 2 && only_scales &&
+      std::fabs(factor) >= std::numeric_limits<float>::min()) {
     return array.format.encode(float(before) * float(factor));  // as torch multiplies
   }
   double after = before;
@@ -67,15 +70,20 @@ void expect_rewritten(const lists::List& list, const Asked& asked) {
     const double factor = asked.factors[asked.factors.size() == 1 ? 0 : t];
     for (std::size_t i = 0; i < before.bits.size(); ++i) {
       bool element_bad = false;
-      for (std::size_t k = i - i % std::size_t(before.parts), end = k + std::size_t(before.parts); k < end; ++k) {
+      for (std::size_t k = i - i % std::size_t(before.parts), end = k + std::size_t(before.parts);
+           k < end; ++k) {
         const auto part = before.format.decode(before.bits[k]);
         element_bad |= std::isnan(part) || oracle::beyond(part, asked.overflow);
       }
-      const auto expected = expected_part(before, before.bits[i], element_bad, tensor_bad, asked, factor);
-      if (std::isnan(before.format.decode(expected)) && (factor != 1.0 || expected != before.bits[i])) {
-        EXPECT_TRUE(std::isnan(before.format.decode(after.bits[i]))) << "part " << i;  // of whatever payload
+      const auto expected =
+          expected_part(before, before.bits[i], element_bad, tensor_bad, asked, factor);
+      if (std::isnan(before.format.decode(expected)) &&
+          (factor != 1.0 || expected != before.bits[i])) {
+        EXPECT_TRUE(std::isnan(before.format.decode(after.bits[i])))
+            << "part " << i;  // of whatever payload
       } else {
-        ASSERT_EQ(after.bits[i], expected) << "part " << i << " of tensor " << t << ", was " << before.bits[i];
+        ASSERT_EQ(after.bits[i], expected)
+            << "part " << i << " of tensor " << t << ", was " << before.bits[i];
       }
     }
   }
@@ -110,7 +118,8 @@ TEST_P(ApplyTo, FactorsRepairsAndOverflowsGiveTheBitsOfTheOracle) {
 TEST_P(ApplyTo, NothingToDoLeavesEveryBit) {
   const auto list = lists::list_of(GetParam(), 6, 3000, random);
   apply(list, {}, 5);
-  for (std::size_t t = 0; t < list.arrays.size(); ++t) EXPECT_EQ(list.memories[t].now().bits, list.arrays[t].bits);
+  for (std::size_t t = 0; t < list.arrays.size(); ++t)
+    EXPECT_EQ(list.memories[t].now().bits, list.arrays[t].bits);
 }
 
 TEST_P(ApplyTo, AFactorOfNanMakesEverythingNan) {
@@ -125,7 +134,8 @@ TEST_P(ApplyTo, AFactorOfNanMakesEverythingNan) {
 
 TEST_P(ApplyTo, ALimitBoundsMagnitudesAndKeepsDirections) {
   lists::List list{GetParam(), {}, {}, {}};
-  for (int offset : {0, 1, 3}) list.add(lists::array_of(GetParam(), 700, Values::kWithFaults, random), offset);
+  for (int offset : {0, 1, 3})
+    list.add(lists::array_of(GetParam(), 700, Values::kWithFaults, random), offset);
   Asked asked;
   asked.limit = 0.75;
   asked.factors = {0.5};
@@ -139,7 +149,9 @@ TEST_P(ApplyTo, ALimitBoundsMagnitudesAndKeepsDirections) {
     const auto& before = list.arrays[t];
     const auto after = list.memories[t].now();
     for (std::size_t i = 0; i < before.bits.size(); i += 2) {
-      const auto at = [&](const oracle::Array& array, std::size_t k) { return double(array.format.decode(array.bits[k])); };
+      const auto at = [&](const oracle::Array& array, std::size_t k) {
+        return double(array.format.decode(array.bits[k]));
+      };
       double real = at(before, i) * 0.5, imag = at(before, i + 1) * 0.5;
       if (std::isnan(real) || std::isnan(imag)) {
         EXPECT_EQ(std::isnan(at(after, i)), std::isnan(real));
@@ -147,7 +159,9 @@ TEST_P(ApplyTo, ALimitBoundsMagnitudesAndKeepsDirections) {
         continue;
       }
       if (std::isinf(real) || std::isinf(imag)) {
-        const auto direction = [](double part) { return std::isinf(part) ? std::copysign(1.0, part) : 0.0; };
+        const auto direction = [](double part) {
+          return std::isinf(part) ? std::copysign(1.0, part) : 0.0;
+        };
         real = direction(real) * 1e3;
         imag = direction(imag) * 1e3;
       }
@@ -160,12 +174,15 @@ TEST_P(ApplyTo, ALimitBoundsMagnitudesAndKeepsDirections) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Numbers, ApplyTo, testing::ValuesIn(lists::kNumbers),
-                         [](const auto& test) { return "Number" + std::to_string(int(test.param)); });
+                         [](const auto& test) {
+                           return "Number" + std::to_string(int(test.param));
+                         });
 
 void expect_every_pattern_scaled(Number number, int repair) {
-  // The last two put products just beyond ties, by less than a float could tell; repaired gradients are
-  // rounded once nevertheless.
-  for (double factor : {0.1, 1.0 / 3.0, 0.999999, 1e-6, 7.3e4, 1.0 + 0x1p-8 + 0x1p-40, 1.0 + 0x1p-11 + 0x1p-40}) {
+  // The last two put products just beyond ties, by less than a float could tell; repaired gradients
+  // are rounded once nevertheless.
+  for (double factor :
+       {0.1, 1.0 / 3.0, 0.999999, 1e-6, 7.3e4, 1.0 + 0x1p-8 + 0x1p-40, 1.0 + 0x1p-11 + 0x1p-40}) {
     const oracle::Format format = lists::kind_of(number).format;
     oracle::Array array{format, 1, {}};
     for (std::uint64_t bits = 0; bits < 65536; ++bits) array.bits.push_back(bits);

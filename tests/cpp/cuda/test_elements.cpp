@@ -57,12 +57,16 @@ TEST(Elements, AnyDoubleIsRoundedOnce) {
   for (int i = 0; i < 20000; ++i) {
     const auto value = bits_as<double>(std::uint64_t(random()));
     if (value != value) continue;
-    expect_rounded<Float16>(oracle::kFormats[0], std::ldexp(value, -std::ilogb(value) + int(random() % 48) - 28));
-    expect_rounded<BFloat16>(oracle::kFormats[1], std::ldexp(value, -std::ilogb(value) + int(random() % 280) - 145));
-    expect_rounded<Float32>(oracle::kFormats[2], std::ldexp(value, -std::ilogb(value) + int(random() % 300) - 160));
+    expect_rounded<Float16>(oracle::kFormats[0],
+                            std::ldexp(value, -std::ilogb(value) + int(random() % 48) - 28));
+    expect_rounded<BFloat16>(oracle::kFormats[1],
+                             std::ldexp(value, -std::ilogb(value) + int(random() % 280) - 145));
+    expect_rounded<Float32>(oracle::kFormats[2],
+                            std::ldexp(value, -std::ilogb(value) + int(random() % 300) - 160));
   }
   constexpr double kInfinity = std::numeric_limits<double>::infinity();
-  for (double value : {0.0, -0.0, kInfinity, -kInfinity, 65519.999, 65520.0, 3.4e38, 1e300, 1e-320}) {
+  for (double value :
+       {0.0, -0.0, kInfinity, -kInfinity, 65519.999, 65520.0, 3.4e38, 1e300, 1e-320}) {
     expect_rounded<Float16>(oracle::kFormats[0], value);
     expect_rounded<BFloat16>(oracle::kFormats[1], value);
   }
@@ -74,7 +78,8 @@ TEST(Elements, PartsOfAVectorGoInAndComeOut) {
   for (int k = 0; k < 8; ++k) EXPECT_EQ(part<Float16>(vector, k), 0x1111 * (k + 1));
   Vector wide{};
   for (int k = 0; k < 2; ++k) put_part<Float64>(wide, k, 0x123456789abcdef0u + std::uint64_t(k));
-  for (int k = 0; k < 2; ++k) EXPECT_EQ(part<Float64>(wide, k), 0x123456789abcdef0u + std::uint64_t(k));
+  for (int k = 0; k < 2; ++k)
+    EXPECT_EQ(part<Float64>(wide, k), 0x123456789abcdef0u + std::uint64_t(k));
 }
 
 TEST(Elements, TheCeilingIsTheLargestPatternNotBeyondTheOverflow) {

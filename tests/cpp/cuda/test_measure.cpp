@@ -23,16 +23,19 @@ struct Options {
   int blocks = 7;
 };
 
-std::vector<double> measured(const lists::List& list, const Options& options, std::uint64_t seed = 0) {
-  return emulator::measure({list.batch()}, std::int64_t(list.tensors.size()), mode_of(options.needs), options.needs,
-                           options.overflow, options.replacement, options.p, options.blocks, seed);
+std::vector<double> measured(const lists::List& list, const Options& options,
+                             std::uint64_t seed = 0) {
+  return emulator::measure({list.batch()}, std::int64_t(list.tensors.size()),
+                           mode_of(options.needs), options.needs, options.overflow,
+                           options.replacement, options.p, options.blocks, seed);
 }
 
 void expect_close(double value, long double expected, long double tolerance, const char* row) {
   if (std::isinf((double)expected)) {
     EXPECT_EQ(value, (double)expected) << row;
   } else {
-    EXPECT_LE(std::fabs(value - expected), tolerance) << row << ": " << value << " for " << (double)expected;
+    EXPECT_LE(std::fabs(value - expected), tolerance)
+        << row << ": " << value << " for " << (double)expected;
   }
 }
 
@@ -44,7 +47,8 @@ void expect_column(const std::vector<double>& table, std::int64_t stride, std::i
   EXPECT_EQ(at(kPosinf), double(facts.posinf));
   EXPECT_EQ(at(kNeginf), double(facts.neginf));
   // Where magnitudes are subnormal, each is rounded to a multiple of the smallest.
-  const long double l2 = std::sqrt(facts.squares), smallest = 0x1p-1074L * (long double)(facts.numel + 1);
+  const long double l2 = std::sqrt(facts.squares),
+                    smallest = 0x1p-1074L * (long double)(facts.numel + 1);
   expect_close(at(kL2), l2, relative * l2 + smallest, "l2");
   if (options.needs & kNeedL1) {
     // Of the sums only the sizes of what is summed are known, so they may be off by that much.
@@ -70,13 +74,16 @@ void expect_right(const lists::List& list, const Options& options) {
   const auto n = std::int64_t(list.arrays.size());
   const long double relative = lists::narrow(list.number) ? 1e-6L : 1e-12L;
   for (std::int64_t i = 0; i < n; ++i) {
-    SCOPED_TRACE("tensor " + std::to_string(i) + " of " + std::to_string(list.arrays[std::size_t(i)].numel()));
-    const auto facts = oracle::facts({&list.arrays[std::size_t(i)]}, options.overflow, options.replacement, options.p);
+    SCOPED_TRACE("tensor " + std::to_string(i) + " of " +
+                 std::to_string(list.arrays[std::size_t(i)].numel()));
+    const auto facts = oracle::facts({&list.arrays[std::size_t(i)]}, options.overflow,
+                                     options.replacement, options.p);
     expect_column(table, n + 1, i, facts, options, relative);
   }
   SCOPED_TRACE("total");
-  expect_column(table, n + 1, n, oracle::facts(list.all(), options.overflow, options.replacement, options.p), options,
-                relative);
+  expect_column(table, n + 1, n,
+                oracle::facts(list.all(), options.overflow, options.replacement, options.p),
+                options, relative);
 }
 
 class MeasureOf : public testing::TestWithParam<Number> {
@@ -114,7 +121,8 @@ TEST_P(MeasureOf, TheOrderOfBlocksChangesNoBit) {
 TEST_P(MeasureOf, AFaultIsSeenWhereverItLies) {
   const auto format = lists::kind_of(GetParam()).format;
   const auto parts = lists::kind_of(GetParam()).parts;
-  const std::uint64_t faults[] = {format.infinity() + 1, format.infinity(), format.infinity() | format.sign()};
+  const std::uint64_t faults[] = {format.infinity() + 1, format.infinity(),
+                                  format.infinity() | format.sign()};
   for (int offset = 0; offset < 9; ++offset) {
     for (std::int64_t numel : {1, 5, 17, 40}) {
       for (std::int64_t place = 0; place < numel * parts; place += 1 + numel / 20) {
@@ -157,7 +165,9 @@ TEST_P(MeasureOf, PowersAgreeWithLongDouble) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Numbers, MeasureOf, testing::ValuesIn(lists::kNumbers),
-                         [](const auto& test) { return "Number" + std::to_string(int(test.param)); });
+                         [](const auto& test) {
+                           return "Number" + std::to_string(int(test.param));
+                         });
 
 TEST(Measure, ManyTensorsTakeTheLargeList) {
   std::mt19937_64 random(5);
@@ -173,8 +183,11 @@ TEST(Measure, SeveralKindsShareATable) {
   auto halves = lists::list_of(Number::kFloat16, 3, 500, random);
   auto floats = lists::list_of(Number::kFloat32, 2, 500, random);
   const std::int32_t columns[] = {0, 2, 4, 1, 3};
-  for (int i = 0; i < 5; ++i) (i < 3 ? halves.tensors[std::size_t(i)] : floats.tensors[std::size_t(i - 3)]).column = columns[i];
-  const auto table = emulator::measure({halves.batch(), floats.batch()}, 5, Mode::kNorm, 0, INFINITY, nullptr, 2.0, 9, 3);
+  for (int i = 0; i < 5; ++i)
+    (i < 3 ? halves.tensors[std::size_t(i)] : floats.tensors[std::size_t(i - 3)]).column =
+        columns[i];
+  const auto table = emulator::measure({halves.batch(), floats.batch()}, 5, Mode::kNorm, 0,
+                                       INFINITY, nullptr, 2.0, 9, 3);
   for (int i = 0; i < 5; ++i) {
     const auto& array = i < 3 ? halves.arrays[std::size_t(i)] : floats.arrays[std::size_t(i - 3)];
     const auto facts = oracle::facts({&array}, INFINITY, nullptr, 2.0);
@@ -184,7 +197,8 @@ TEST(Measure, SeveralKindsShareATable) {
   auto all = halves.all();
   for (const auto* array : floats.all()) all.push_back(array);
   const auto total = oracle::facts(all, INFINITY, nullptr, 2.0);
-  EXPECT_NEAR(table[std::size_t(kL2 * 6 + 5)], double(std::sqrt(total.squares)), 1e-6 * double(std::sqrt(total.squares)));
+  EXPECT_NEAR(table[std::size_t(kL2 * 6 + 5)], double(std::sqrt(total.squares)),
+              1e-6 * double(std::sqrt(total.squares)));
   EXPECT_EQ(table[std::size_t(kNan * 6 + 5)], double(total.nan));
 }
 

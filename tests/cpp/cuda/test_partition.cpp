@@ -94,8 +94,8 @@ void expect_layouts() {
   using E = Element<typename K::Format, K::kParts>;
   for (std::uintptr_t address = 0; address < 64; address += sizeof(E) / std::size_t(K::kParts)) {
     for (std::int64_t count = 0; count < 40; ++count) {
-      const auto layout =
-          layout_of<typename K::Format, K::kParts>(reinterpret_cast<const void*>(4096 + address), count);
+      const auto layout = layout_of<typename K::Format, K::kParts>(
+          reinterpret_cast<const void*>(4096 + address), count);
       const std::int64_t per = 16 / std::int64_t(sizeof(E));
       EXPECT_EQ(layout.head + layout.vectors * per + layout.tail, count);
       EXPECT_GE(layout.head, 0);

@@ -9,6 +9,7 @@ import weakref
 
 import pytest
 import torch
+from torch import nn
 
 import gradcore
 import training
@@ -149,3 +150,52 @@ def test_an_attached_guard_does_not_keep_the_optimizer_alive(net):
 
     assert alive() is None
     assert guard.history is not None
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_closure_whose_loss_is_a_plain_number_and_not_finite_is_skipped(net, optimizer, loss):
+    guard = gradcore.Guard(net)
+    guard.attach(optimizer)
+
+    def closure():
+        training.backward(net)
+        return loss
+
+    frozen = training.state(net, optimizer)
+    assert optimizer.step(closure) == pytest.approx(loss, nan_ok=True)
+    assert training.state(net, optimizer) == frozen
+    assert [report.skipped for report in guard.history] == [True]
+    assert guard.history[0].loss == pytest.approx(loss, nan_ok=True)
+
+
+class Scaled:
+    """One parameter, 0, of a fused optimizer; its gradient is 3 times the scale of 1024."""
+
+    def __init__(self):
+        self.owner = nn.Parameter(torch.zeros(1))
+        self.optimizer = torch.optim.SGD([self.owner], lr=1.0, fused=True)
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        self.guard = gradcore.Guard(self.optimizer, max_norm=1.5)
+        self.guard.attach(self.optimizer)
+        self.scaler.scale((3.0 * self.owner).sum()).backward()
+
+
+def test_scaled_gradients_of_a_fused_optimizer_are_refused():
+    """Its step would unscale them after they were clipped."""
+    scaled = Scaled()
+    assert scaled.owner.grad.item() == 3072.0
+
+    with pytest.raises(gradcore.GradcoreError, match="unscale_"):
+        scaled.scaler.step(scaled.optimizer)
+    assert (scaled.owner.item(), scaled.owner.grad.item()) == (0.0, 3072.0)
+    assert scaled.guard.steps == 0
+
+
+def test_unscaled_gradients_of_a_fused_optimizer_are_clipped():
+    scaled = Scaled()
+    scaled.scaler.unscale_(scaled.optimizer)
+    scaled.scaler.step(scaled.optimizer)
+    scaled.scaler.update()
+
+    assert scaled.owner.item() == -1.5
+    assert [report.norm for report in scaled.guard.history] == [3.0]

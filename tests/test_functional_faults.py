@@ -159,3 +159,11 @@ def test_skipping_clips_what_is_finite():
 def test_an_unknown_way_with_nonfinite_elements_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"propagate.*zero.*raise.*skip.*got 'ignore'"):
         gradcore.clip_grad_norm_([parameter(torch.ones(1))], 1.0, nonfinite="ignore")
+
+
+def test_a_limit_beyond_the_dtype_brings_infinities_to_its_largest_number():
+    """Rounded to float16, the limit of 1e5 would be infinite itself."""
+    owners = parameters(make(values, torch.float16) for values in ([math.inf, 1.0], [-math.inf]))
+
+    gradcore.clip_grad_value_(owners, 1e5)
+    assert [owner.grad.tolist() for owner in owners] == [[65504.0, 1.0], [-65504.0]]

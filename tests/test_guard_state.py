@@ -109,6 +109,72 @@ def test_a_shorter_history_keeps_the_newest():
     assert [report.norm for report in second[1].history] == [2.0, 3.0]
 
 
+class Twofold(nn.Module):
+    """A strategy with a memory of two parts, the first of which fits any other."""
+
+    name = "twofold"
+    needs = ()
+
+    def __init__(self, size):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("norms", torch.zeros(size))
+
+    def forward(self, statistics):
+        self.calls += 1
+        self.norms.fill_(statistics.norm)
+        return gradcore.Keep()
+
+
+def test_a_state_that_does_not_fit_changes_nothing():
+    owner = nn.Parameter(torch.zeros(1))
+    wide, narrow = (gradcore.Guard([owner], clip=Twofold(size)) for size in (3, 2))
+    run(owner, wide, 1.0, 2.0, math.nan)
+    run(owner, narrow, 7.0)
+    before = training.freeze(narrow.state_dict())
+
+    with pytest.raises(RuntimeError, match="norms"):
+        narrow.load_state_dict(through_a_file(wide.state_dict()))
+    assert training.freeze(narrow.state_dict()) == before
+    assert (narrow.steps, [report.norm for report in narrow.history]) == (1, [7.0])
+    assert (narrow.clip.calls.item(), narrow.clip.norms.tolist()) == (1.0, [7.0, 7.0])
+    run(owner, narrow, 8.0)
+    assert [report.step for report in narrow.history] == [0, 1]
+
+
+HISTORIES = {
+    "nothing": {},
+    "no tensor": {"rows": [[1.0]], "names": []},
+    "one dimension": {"rows": torch.zeros(3), "names": []},
+    "columns of another version": {"rows": torch.zeros(2, 3), "names": []},
+}
+
+
+@pytest.mark.parametrize("history", HISTORIES.values(), ids=HISTORIES)
+def test_a_history_that_is_none_changes_nothing(history):
+    first, second = made(), made()
+    run(*first, 1.0)
+    run(*second, 7.0, 8.0)
+    before = training.freeze(second[1].state_dict())
+
+    with pytest.raises(ValueError, match="history is a tensor"):
+        second[1].load_state_dict({**first[1].state_dict(), "history": history})
+    assert training.freeze(second[1].state_dict()) == before
+    assert [report.norm for report in second[1].history] == [7.0, 8.0]
+
+
+def test_a_state_of_another_strategy_or_format_changes_nothing():
+    owner, guard = made()
+    run(owner, guard, 7.0)
+    before = training.freeze(guard.state_dict())
+    other = gradcore.Guard([owner], max_norm=1.0).state_dict()
+
+    for state in (other, {**guard.state_dict(), "format": 0}, {"format": 1}, {}):
+        with pytest.raises(ValueError, match="state of a guard|state is of a guard"):
+            guard.load_state_dict(state)
+    assert training.freeze(guard.state_dict()) == before
+
+
 def _tensors(value):
     if isinstance(value, torch.Tensor):
         yield value

@@ -59,3 +59,20 @@ def test_the_cpp_tests_build_without_warnings_and_pass(tmp_path):
         run(cmake, "--build", tmp_path, "--target", "gradcore_cpp_tests", "--parallel", "2")
     )
     assert succeeded(run(ctest, "--test-dir", tmp_path, "--output-on-failure", "--no-tests=error"))
+    nm = shutil.which("nm")
+    if nm is not None:
+        assert shared_code(nm, tmp_path) == ""
+
+
+def shared_code(nm: str, build: Path) -> str:
+    """Functions that the linker may take from any kernel that has them, whatever its instructions.
+
+    Kernels for several instruction sets lie in one library: a weak function of the AVX-512 ones may
+    be what the baseline ones then call, on a processor that has no AVX-512.
+    """
+    kernels = sorted(build.glob("CMakeFiles/gradcore_kernels_*.dir/**/*.o"))
+    assert kernels
+    listed = run(nm, "--print-file-name", *kernels)
+    assert succeeded(listed)
+    weak = [line for line in listed.stdout.splitlines() if line.split()[-2] in {"W", "w"}]
+    return "\n".join(weak)

@@ -75,6 +75,29 @@ def test_the_norm_after_clamping_is_that_of_the_clamped_gradients():
     assert not report(torch.tensor([0.5]), clip=("value", {"limit": 1.0})).clipped
 
 
+@pytest.mark.parametrize("fault", [math.inf, -math.inf])
+def test_an_infinity_that_is_clamped_was_clipped(fault):
+    """1 + 0.25 + 1 under the root."""
+    owner = parameter(torch.tensor([fault, 0.5, -1.0]))
+    clip = ("value", {"limit": 1.0})
+
+    got = gradcore.Guard([owner], clip=clip, nonfinite="propagate").apply()
+    assert owner.grad.tolist() == [math.copysign(1.0, fault), 0.5, -1.0]
+    assert (got.norm, got.clipped, got.nonfinite.total) == (math.inf, True, 1)
+    assert got.clipped_norm == pytest.approx(1.5, rel=1e-12)
+
+
+def test_what_is_finite_beyond_overflow_is_in_the_norm_where_it_stays():
+    """3e6 and 4e6 are above 1e6, so they are events; 5e6 is what the optimizer will see."""
+    got = report(torch.tensor([3e6, 4e6]), nonfinite=("detect", {"overflow": 1e6}))
+
+    assert (got.norm, got.clipped_norm, got.clipped, got.scale) == (5e6, 5e6, False, 1.0)
+    assert (got.nonfinite.posinf, got.repaired, got.skipped) == (2, 0, False)
+    assert not got.healthy
+    one = report(torch.tensor([1e7]), nonfinite=("detect", {"overflow": 1e6}), max_norm=1e9)
+    assert (one.norm, one.clipped_norm, one.clipped) == (1e7, 1e7, False)
+
+
 def test_the_smallest_of_several_factors_is_the_scale():
     class Halves:
         name = "halves"

@@ -39,6 +39,11 @@ double sum_of_squares(const Part* part, std::int64_t count) noexcept {
   return sum;
 }
 
+/// Norms of order 1 and 2 need no powers beyond what is summed anyway.
+bool needs_powers(const Request& request) noexcept {
+  return (request.needs & kNeedLp) && request.p != 1.0 && request.p != 2.0;
+}
+
 /// Reads element by element, in two passes: what each is and the largest magnitude; then the sums,
 /// with everything scaled by a power of two so that squares stay within the range of double.
 template <class Element>
@@ -80,7 +85,7 @@ Partial measure_carefully(const Element* element, std::int64_t count,
     found.l1 += magnitude;
     found.max_abs = std::max(found.max_abs, magnitude);
   }
-  if (request.needs & kNeedLp) {
+  if (needs_powers(request)) {
     found.powers.scale = largest_part;
     for (std::int64_t i = 0; i < count; ++i) {
       Kind kind;
@@ -92,9 +97,9 @@ Partial measure_carefully(const Element* element, std::int64_t count,
   return found;
 }
 
-/// Everything but powers, unguarded like `sum_of_squares`. Magnitudes of complex elements are
-/// square roots of sums of squares, so this is for parts of at most 32 bits, whose squares double
-/// can hold.
+/// Everything but powers, unguarded like `sum_of_squares`. A complex element's magnitude is the
+/// root of its square, which may underflow for doubles: next to a sum that did not, such an element
+/// is nothing.
 template <class Element>
 Partial measure_everything(const Element* element, std::int64_t count) noexcept {
   double squares[kLanes] = {}, l1[kLanes] = {}, sum[kLanes] = {}, sum_imag[kLanes] = {},
@@ -109,7 +114,7 @@ Partial measure_everything(const Element* element, std::int64_t count) noexcept 
     sum[lane] += value.real;
     if (PartOf<Element>::count == 2) sum_imag[lane] += value.imag;
     max_abs[lane] = magnitude > max_abs[lane] ? magnitude : max_abs[lane];
-    zeros[lane] += square == 0.0;
+    zeros[lane] += value.real == 0.0 && value.imag == 0.0;
   };
   std::int64_t i = 0;
   for (; i + kLanes <= count; i += kLanes) {
@@ -132,25 +137,32 @@ Partial measure_everything(const Element* element, std::int64_t count) noexcept 
 /// Below this a sum of squares of doubles may have lost some that were too small: sqrt is 1e-100.
 constexpr double kSmallest = 1e-200;
 
+template <class Part>
+bool all_zero(const Part* part, std::int64_t count) noexcept {
+  bool found = false;
+  for (std::int64_t i = 0; i < count; ++i) found |= widen(part[i]) != 0;
+  return !found;
+}
+
 template <class Element>
 Partial measure_elements(const Element* element, std::int64_t count,
                          const Request& request) noexcept {
   using Part = typename PartOf<Element>::type;
   constexpr bool kWide = std::is_same_v<Part, double>;
-  if (request.needs & kNeedLp || (kWide && request.needs)) {
-    return measure_carefully(element, count, request);
-  }
+  if (needs_powers(request)) return measure_carefully(element, count, request);
+
+  const auto* part = reinterpret_cast<const Part*>(element);
+  const std::int64_t parts = count * PartOf<Element>::count;
   Partial found;
   if (request.needs) {
-    if constexpr (!kWide) found = measure_everything(element, count);
+    found = measure_everything(element, count);
   } else {
-    const auto* part = reinterpret_cast<const Part*>(element);
-    found.squares.sum = sum_of_squares(part, count * PartOf<Element>::count);
+    found.squares.sum = sum_of_squares(part, parts);
   }
   // No part is larger than the root of the sum, so one look at the sum clears the whole block.
   const double sum = found.squares.sum;
   const bool ordinary = std::isfinite(sum) && sum <= request.overflow * request.overflow;
-  const bool lossless = !kWide || sum >= kSmallest;
+  const bool lossless = !kWide || sum >= kSmallest || (sum == 0.0 && all_zero(part, parts));
   return ordinary && lossless ? found : measure_carefully(element, count, request);
 }
 

@@ -40,7 +40,10 @@ void write_column(double* column, std::int64_t stride, const Partial& found,
     put(kSumImag, static_cast<double>(found.sum_imag));
   }
   if (request.needs & kNeedZeros) put(kZeros, static_cast<double>(found.zeros));
-  if (request.needs & kNeedLp) put(kLp, found.powers.norm(request.p));
+  if (request.needs & kNeedLp) {
+    const double p = request.p;
+    put(kLp, p == 2.0 ? found.squares.norm() : p == 1.0 ? found.l1 : found.powers.norm(p));
+  }
 }
 
 }  // namespace

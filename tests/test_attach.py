@@ -94,6 +94,17 @@ def test_attaching_twice_guards_once(net, optimizer):
     assert len(guard.history) == 1
 
 
+def test_a_step_of_the_guard_itself_is_not_guarded_twice(net, optimizer):
+    guard = gradcore.Guard(net, max_norm=1e-3)
+    guard.attach(optimizer)
+    for step in range(2):
+        training.backward(net, step)
+        gradcore.safe_step(optimizer, guard=guard)
+
+    assert [report.step for report in guard.history] == [0, 1]
+    assert all(report.norm > 1e-2 for report in guard.history)
+
+
 def test_removing_gives_the_optimizer_back(net, optimizer):
     guard = gradcore.Guard(net)
     handle = guard.attach(optimizer)

@@ -126,6 +126,7 @@ def test_tied_parameters_are_scaled_once():
 
     report = gradcore.Guard([net[0].weight, net[1].weight], max_norm=1.0).apply()
     assert report.norm == 5.0
+    assert [row.name for row in report.parameters] == ["param.0"]
     assert net[0].weight.grad.norm().item() == pytest.approx(1.0)
 
 

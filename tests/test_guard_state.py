@@ -157,7 +157,7 @@ def test_a_history_that_is_none_changes_nothing(history):
     run(*second, 7.0, 8.0)
     before = training.freeze(second[1].state_dict())
 
-    with pytest.raises(ValueError, match="history is a tensor"):
+    with pytest.raises(ValueError, match="A history is `rows`"):
         second[1].load_state_dict({**first[1].state_dict(), "history": history})
     assert training.freeze(second[1].state_dict()) == before
     assert [report.norm for report in second[1].history] == [7.0, 8.0]
@@ -184,3 +184,27 @@ def _tensors(value):
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _tensors(item)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("history", None),
+        ("history", {"rows": torch.ones(2, 17), "names": []}),
+        ("history", {"rows": torch.full((2, 17), math.nan), "names": ["a", "b"]}),
+        ("history", {"rows": torch.ones(2, 17, dtype=torch.complex64), "names": ["a", "b"]}),
+        ("history", {"rows": torch.ones(2, 17), "names": 3}),
+        ("clip", None),
+        ("steps", None),
+        ("consecutive", -1),
+    ],
+)
+def test_a_state_that_is_none_is_refused_and_changes_nothing(key, value):
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    parameter.grad = torch.ones(2)
+    guard = gradcore.Guard([("weight", parameter)], max_norm=1.0)
+    guard.apply()
+
+    with pytest.raises(ValueError, match=key if key != "history" else "A history is"):
+        guard.load_state_dict({**guard.state_dict(), key: value})
+    assert (guard.steps, len(guard.history), guard.history[0].step) == (1, 1, 0)

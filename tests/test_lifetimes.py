@@ -61,10 +61,11 @@ def test_a_streak_goes_on_while_the_bound_changes(owner, optimizer):
         gradcore.safe_step(optimizer, max_norm=4.0, max_consecutive=3)
 
 
-def test_a_streak_goes_on_when_a_bound_comes_back(owner, optimizer):
+def test_counters_go_on_when_a_bound_comes_back(owner, optimizer):
     owner.grad = torch.tensor([math.nan])
-    for bound in (1.0, 2.0, 1.0):
-        gradcore.safe_step(optimizer, max_norm=bound, max_consecutive=4)
+    for step, bound in enumerate((1.0, 2.0, 1.0)):
+        report = gradcore.safe_step(optimizer, max_norm=bound, max_consecutive=4)
+        assert report.step == step
 
     with pytest.raises(gradcore.NonfiniteGradientError, match="number 4 in a row"):
         gradcore.safe_step(optimizer, max_norm=2.0, max_consecutive=4)

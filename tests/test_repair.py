@@ -108,6 +108,16 @@ def test_faults_in_any_density_are_all_repaired(dtype, count, every):
     assert owner.grad.sum(dtype=torch.float64).item() == count - planted
 
 
+@pytest.mark.parametrize("dtype", REAL, ids=name_of)
+def test_values_left_out_are_those_of_torch(dtype):
+    """Zero, and the largest finite number of the dtype."""
+    planted = torch.tensor([math.nan, math.inf, -math.inf, 1.5], dtype=dtype)
+    for values in ({"nan": 0.5}, {"posinf": 2.0}, {"neginf": -2.0}):
+        owner = parameter(planted.clone())
+        gradcore.repair_([owner], **values)
+        assert gradients.bits(owner.grad) == gradients.bits(torch.nan_to_num(planted, **values))
+
+
 def test_one_tensor_a_generator_and_nothing_at_all_can_be_given():
     owner = parameter(torch.tensor([math.inf]))
 

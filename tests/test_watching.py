@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -195,3 +197,21 @@ def test_a_history_of_one_keeps_one_report_whole(owner):
     assert guard.history[0].parameters[0].norm == 3.0
     with pytest.raises(IndexError):
         guard.history[1]
+
+
+def test_a_history_of_one_holds_on_to_nothing_older(owner):
+    class Values(dict):
+        """A dict that can be watched."""
+
+    alive = []
+
+    def each(report, history):
+        values = Values(norm=report.norm)
+        alive.append(weakref.ref(values))
+        yield gradcore.Finding("each", "info", "A step.", "Go on.", values=values)
+
+    each.name = "each"
+    guard = gradcore.Guard([owner], checks=[each], history=1)
+    run(guard, owner, 3.0, 4.0, 5.0)
+    gc.collect()
+    assert [values() for values in alive] == [None] * 2 + [{"norm": 5.0}]

@@ -31,6 +31,7 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
     Raises:
         ValueError: ``state`` is of another format, or of a guard with another strategy or policy;
             the guard is as it was.
+        RuntimeError: The memory does not fit the strategy; the guard is as it was.
     """
     if state.get("format") != FORMAT or not state.keys() >= KEYS:
         raise ValueError(
@@ -38,7 +39,12 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
             f"format {state.get('format')!r} and {', '.join(sorted(map(str, state)))}. It may have "
             "been saved by another version of gradcore."
         )
+    for key in ("steps", "consecutive"):
+        if not isinstance(state[key], int) or state[key] < 0:
+            raise ValueError(f"{key} must be a whole number of at least 0; got {state[key]!r}.")
     for key, part in _parts(guard):
+        if not isinstance(state[key], dict) or not state[key].keys() >= {"name", "memory"}:
+            raise ValueError(f"{key} must be a dict of name and memory; got {state[key]!r}.")
         mine, saved = _name(part), state[key]["name"]
         if mine != saved:
             raise ValueError(

@@ -176,6 +176,7 @@ class Guard:
 
         Raises:
             ValueError: It is of another format, or of a guard with another strategy or policy.
+            RuntimeError: The memory in it does not fit the strategy.
         """
         checkpoint.load_into(self, state)
 

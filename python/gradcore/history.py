@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, overload
+from typing import Any, Final, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -20,8 +20,10 @@ FIELDS: Final = (
 
 COLUMN: Final = {name: i for i, name in enumerate((*FIELDS, "has_loss", "first", "last"))}
 
-TABLE: Final = 2
-"""Dimensions of what is saved."""
+Rows: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+
+MEASURED: Final = ("norm", "clipped_norm", "scale", "loss", "stability")
+"""Columns that may hold NaN or infinity."""
 
 WHOLE: Final = 100
 """So many of the last reports are kept whole, with their tables and findings."""
@@ -76,7 +78,7 @@ class History(Sequence[Report]):
     def __iter__(self) -> Iterator[Report]:
         return (self[i] for i in range(len(self)))
 
-    def to_arrays(self) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    def to_arrays(self) -> dict[str, Rows]:
         """Every scalar of every step: float64 ``[len(self)]``; ``loss`` is NaN where not given."""
         rows = self._rows()
         return {name: rows[:, COLUMN[name]].copy() for name in FIELDS}
@@ -119,26 +121,21 @@ class History(Sequence[Report]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take the place of what was held; the newest are kept if there are more than fit."""
-        rows, names = state.get("rows"), state.get("names")
-        if not isinstance(rows, torch.Tensor) or rows.ndim != TABLE or rows.shape[1] != len(COLUMN):
-            raise ValueError(
-                f"A history is a tensor `rows` [steps, {len(COLUMN)}] and `names`; got "
-                f"{list(rows.shape) if isinstance(rows, torch.Tensor) else rows!r}."
-            )
-        rows = rows.cpu().double().numpy()[-self.capacity :]
+        rows, names = _checked(state)
+        rows = rows[-self.capacity :]
         self._ring = np.zeros((max(min(self.capacity, 64), len(rows)), len(COLUMN)))
         self._ring[: len(rows)] = rows
         self._start, self._length = 0, len(rows)
         self._whole.clear()
-        self._names = list(names or ())
+        self._names = names
         self._numbers = {name: i for i, name in enumerate(self._names)}
 
-    def _rows(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _rows(self) -> Rows:
         order = (self._start + np.arange(self._length)) % len(self._ring)
         return self._ring[order]
 
-    def _row(self, i: int) -> np.ndarray[Any, np.dtype[np.float64]]:
-        row: np.ndarray[Any, np.dtype[np.float64]] = self._ring[(self._start + i) % len(self._ring)]
+    def _row(self, i: int) -> Rows:
+        row: Rows = self._ring[(self._start + i) % len(self._ring)]
         return row
 
     def _number(self, name: str | None) -> int:
@@ -159,7 +156,7 @@ class History(Sequence[Report]):
             self._number(report.last_clean),
         ]  # fmt: skip
 
-    def _report_of(self, row: np.ndarray[Any, np.dtype[np.float64]]) -> Report:
+    def _report_of(self, row: Rows) -> Report:
         def value(name: str) -> float:
             return float(row[COLUMN[name]])
 
@@ -183,3 +180,25 @@ class History(Sequence[Report]):
             healthy=bool(value("healthy")),
             stability=value("stability"),
         )
+
+
+def _checked(state: Any) -> tuple[Rows, list[str]]:
+    """Rows and names of a saved history, if that is what it is."""
+    if isinstance(state, dict):
+        rows, names = state.get("rows"), state.get("names")
+        if (
+            isinstance(rows, torch.Tensor)
+            and rows.is_floating_point()
+            and rows.shape[1:] == (len(COLUMN),)
+            and isinstance(names, list)
+            and all(isinstance(name, str) for name in names)
+        ):
+            table: Rows = rows.detach().cpu().double().numpy()
+            whole = np.delete(table, [COLUMN[name] for name in MEASURED], axis=1)
+            numbers = table[:, [COLUMN["first"], COLUMN["last"]]]
+            if np.isfinite(whole).all() and ((numbers >= -1) & (numbers < len(names))).all():
+                return table, list(names)
+    raise ValueError(
+        f"A history is `rows`, a tensor [steps, {len(COLUMN)}] of counts and norms, and `names`, a "
+        "list of the parameters they refer to; this is none."
+    )

@@ -48,18 +48,18 @@ MAY_IMPORT = {
     "decision": "errors plan statistics torch",
     "fetching": "errors plan torch",
     "reporting": "parameter_table plan report statistics",
-    "streak": "errors",
+    "streak": "errors validation",
     "checkpoint": "history",
     "watching": "",
     "attachment": "errors torch",
     "guard": "attachment checkpoint core decision fetching history measuring options parameters"
     " registry reporting streak validation watching torch",
-    "stepping": "attachment guard",
+    "stepping": "attachment errors guard torch",
     # the door
     "__init__": "core errors functional guard history hooks loading plan protocols registry repair"
     " report statistics stepping",
     "__main__": "cli",
-    "cli": "cli.*",
+    "cli": "__init__ cli.*",
     "cli.*": "__init__ cli.* discovery registry torch",
 }
 

@@ -43,7 +43,19 @@ def test_a_guard_of_another_optimizer_does_not_step_this_one():
 def test_an_attached_guard_does_not_let_others_through():
     guarded, other = one(), one(math.nan)
     optimizer = sgd(guarded, other)
+    with pytest.raises(gradcore.GradcoreError, match="not guarded"):
+        gradcore.Guard([guarded]).attach(optimizer)
+
+    gradcore.Guard(optimizer).attach(optimizer)  # the refused one left nothing behind
+    optimizer.step()
+    assert (guarded.item(), other.item()) == (0.0, 0.0)
+
+
+def test_an_attached_guard_sees_what_is_added_later():
+    guarded, other = one(), one(math.nan)
+    optimizer = sgd(guarded)
     gradcore.Guard([guarded]).attach(optimizer)
+    optimizer.add_param_group({"params": [other]})
 
     with pytest.raises(gradcore.GradcoreError, match="not guarded"):
         optimizer.step()

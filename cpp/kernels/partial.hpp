@@ -50,7 +50,7 @@ struct Partial {
   std::int64_t neginf = 0;
   std::int64_t zeros = 0;
   SumOfSquares squares;
-  SumOfPowers powers;
+  SumOfPowers powers;  ///< of orders other than 1 and 2, which `l1` and `squares` are
   double l1 = 0.0;
   double max_abs = 0.0;
   long double sum =

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +31,7 @@ class Attachment:
         self._optimizer = weakref.ref(optimizer)
         self._hook = optimizer.register_step_pre_hook(self._before_step)
         setattr(optimizer, ATTRIBUTE, self)
+        guard.attached = True
 
     def remove(self) -> None:
         """Let the optimizer step by itself again; a second call does nothing."""
@@ -36,6 +39,7 @@ class Attachment:
         optimizer = self._optimizer()
         if optimizer is not None and attachment_of(optimizer) is self:
             delattr(optimizer, ATTRIBUTE)
+            self.guard.attached = False
 
     def _before_step(
         self, optimizer: Optimizer, arguments: tuple[Any, ...], keywords: dict[str, Any]
@@ -79,10 +83,11 @@ def attach(guard: Guard, optimizer: Optimizer) -> Attachment:
 
     Raises:
         TypeError: It is no optimizer, or evaluates its closure several times a step.
-        GradcoreError: Another guard is attached to it.
+        GradcoreError: Another guard is attached to it, or it steps what is not guarded.
     """
     require_one_evaluation(optimizer)
     existing = require_no_other(guard, optimizer)
+    guard.parameters.cover(optimizer)
     return existing or Attachment(guard, optimizer)
 
 
@@ -100,9 +105,28 @@ def require_no_other(guard: Guard, optimizer: Optimizer) -> Attachment | None:
 def require_one_evaluation(optimizer: Optimizer) -> None:
     """Raise `TypeError` for what is no optimizer, or evaluates its closure several times a step."""
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise TypeError(f"A guard steps optimizers; got a {type(optimizer).__name__}.")
+        raise TypeError(
+            f"A guard steps an optimizer; got a {type(optimizer).__name__}. Pass the "
+            "torch.optim.Optimizer that holds the parameters."
+        )
     if isinstance(optimizer, torch.optim.LBFGS):
         raise TypeError(
             "LBFGS evaluates the loss several times within one step, so a step cannot be guarded "
             "from outside. Call guard.apply(loss=loss) at the end of its closure instead."
         )
+
+
+def require_no_closure(optimizer: Optimizer) -> None:
+    """Raise `TypeError` for an optimizer whose ``step`` cannot be called without a closure."""
+    if needs_closure(type(optimizer).step):
+        raise TypeError(
+            f"{type(optimizer).__name__}.step() cannot be called without a closure, so it cannot "
+            "be guarded from outside. Call guard.attach(optimizer), which guards its closure."
+        )
+
+
+@functools.cache
+def needs_closure(step: Callable[..., object]) -> bool:
+    """Whether a ``step`` has a closure without a default."""
+    closure = inspect.signature(step).parameters.get("closure")
+    return closure is not None and closure.default is inspect.Parameter.empty

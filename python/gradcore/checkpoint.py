@@ -11,13 +11,16 @@ if TYPE_CHECKING:
     from gradcore.guard import Guard
 
 FORMAT: Final = 1
-KEYS: Final = frozenset({"format", "steps", "consecutive", "clip", "nonfinite", "history"})
+KEYS: Final = frozenset(
+    {"format", "parameters", "steps", "consecutive", "clip", "nonfinite", "history"}
+)
 
 
 def state_of(guard: Guard) -> dict[str, Any]:
     """Everything with memory: counters, strategy, policy, history."""
     return {
         "format": FORMAT,
+        "parameters": list(guard.names),
         "steps": guard.steps,
         "consecutive": guard.streak.length,
         **{key: {"name": _name(part), "memory": _memory(part)} for key, part in _parts(guard)},
@@ -29,27 +32,11 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
     """Give ``guard`` the memory in ``state``.
 
     Raises:
-        ValueError: ``state`` is of another format, or of a guard with another strategy or policy;
-            the guard is as it was.
+        ValueError: ``state`` is of another format, or of a guard with other parameters, another
+            strategy or policy; the guard is as it was.
         RuntimeError: The memory does not fit the strategy; the guard is as it was.
     """
-    if state.get("format") != FORMAT or not state.keys() >= KEYS:
-        raise ValueError(
-            f"The state of a guard has format {FORMAT} and the keys {', '.join(sorted(KEYS))}; got "
-            f"format {state.get('format')!r} and {', '.join(sorted(map(str, state)))}. It may have "
-            "been saved by another version of gradcore."
-        )
-    for key in ("steps", "consecutive"):
-        if not isinstance(state[key], int) or state[key] < 0:
-            raise ValueError(f"{key} must be a whole number of at least 0; got {state[key]!r}.")
-    for key, part in _parts(guard):
-        if not isinstance(state[key], dict) or not state[key].keys() >= {"name", "memory"}:
-            raise ValueError(f"{key} must be a dict of name and memory; got {state[key]!r}.")
-        mine, saved = _name(part), state[key]["name"]
-        if mine != saved:
-            raise ValueError(
-                f"The state is of a guard with {key}={saved!r}; this one has {mine!r}."
-            )
+    _require_fit(guard, state)
     history = History(guard.history.capacity)
     history.load_state_dict(state["history"])
     before = copy.deepcopy({key: _memory(part) for key, part in _parts(guard)})
@@ -63,6 +50,31 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
     guard.history = history
     guard.steps = state["steps"]
     guard.streak.length = state["consecutive"]
+
+
+def _require_fit(guard: Guard, state: dict[str, Any]) -> None:
+    if state.get("format") != FORMAT or not state.keys() >= KEYS:
+        raise ValueError(
+            f"The state of a guard has format {FORMAT} and the keys {', '.join(sorted(KEYS))}; got "
+            f"format {state.get('format')!r} and {', '.join(sorted(map(str, state)))}. It may have "
+            "been saved by another version of gradcore."
+        )
+    if state["parameters"] != list(guard.names):
+        raise ValueError(
+            f"The state is of a guard of {len(state['parameters'])} parameters; this one has "
+            f"{len(guard.names)}, or other names. Make the guard for the same model."
+        )
+    for key in ("steps", "consecutive"):
+        if not isinstance(state[key], int) or state[key] < 0:
+            raise ValueError(f"{key} must be a whole number of at least 0; got {state[key]!r}.")
+    for key, part in _parts(guard):
+        if not isinstance(state[key], dict) or not state[key].keys() >= {"name", "memory"}:
+            raise ValueError(f"{key} must be a dict of name and memory; got {state[key]!r}.")
+        mine, saved = _name(part), state[key]["name"]
+        if mine != saved:
+            raise ValueError(
+                f"The state is of a guard with {key}={saved!r}; this one has {mine!r}."
+            )
 
 
 def _parts(guard: Guard) -> tuple[tuple[str, object], ...]:

@@ -52,7 +52,8 @@ def measure(
         `Statistics` of n rows on the device of the first gradient, in float64.
 
     Raises:
-        TypeError: A gradient is sparse CSR, quantised, integer, on the meta device or a subclass.
+        TypeError: A gradient is sparse CSR, quantised, integer, on the meta device, or of a
+            subclass that dispatches by itself, like DTensor.
         ValueError: ``needs``, ``overflow`` or ``norm_type`` cannot be.
 
     Source:

@@ -41,7 +41,8 @@ def clip_grad_norm_(
     Like `torch.nn.utils.clip_grad_norm_`, with the differences that the norm neither overflows nor
     underflows nor loses precision on the way, that gradients within the bound keep every bit, and
     that memory listed twice is counted and scaled once.  The factor is
-    ``max_norm / (norm + 1e-6)``, as in torch, in float64.
+    ``max_norm / (norm + 1e-6)``, as in torch, in float64.  The norm of 16-bit gradients is returned
+    in float32; orders not above 0 and a negative ``max_norm``, which have no use, are errors.
 
     Args:
         parameters: Tensors whose gradients are clipped: one, several, or a generator.
@@ -168,7 +169,7 @@ def clip_grads_with_norm_(
 
 def _measured(tensors: list[Tensor], p: float, *, gradients: bool) -> tuple[Tensor, Tensor]:
     """The table, and the total norm of order ``p`` of the finite elements."""
-    order = require_order("norm_type", p)
+    order = require_order("norm_type", float(p))  # torch takes "inf" too
     row = {2.0: "l2", 1.0: "l1", math.inf: "max_abs"}.get(order, "lp")
     norm_type = order if row == "lp" else 2.0
     table = core.measure_table(tensors, (row,), gradients=gradients, norm_type=norm_type)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from gradcore import checkpoint, core
 from gradcore.attachment import (
     Attachment,
     attach,
+    require_no_closure,
     require_no_other,
     require_one_evaluation,
 )
@@ -85,31 +85,30 @@ class Guard:
         max_consecutive: int | None = 100,
         needs: Iterable[str] | str = (),
     ) -> None:
-        self._parameters = Parameters(target)
+        self.parameters = Parameters(target)
         self.clip = strategy_of(max_norm, clip)
         self.nonfinite: NonfinitePolicy = resolve("nonfinite", nonfinite)
         self.checks: list[HealthCheck] = [resolve("check", check) for check in several(checks)]
         self.sinks: list[Sink] = [resolve("sink", sink) for sink in several(sinks)]
         self.history = History(require_count("history", history))
         self.every = require_count("every", every)
-        if max_consecutive is not None:
-            require_count("max_consecutive", max_consecutive)
         self.streak = Streak(max_consecutive)
         self._measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
         self.steps = 0
         self.stepping: Optimizer | None = None
         self._looking = True
+        self.attached = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the guarded parameters, in the order of the rows of statistics and reports."""
-        return self._parameters.names
+        return self.parameters.names
 
     def step(self, optimizer: Optimizer, *, loss: Tensor | float | None = None) -> Report:
         """Measure, decide, repair, clip; step unless the step is skipped; report.
 
-        A skip does not call ``optimizer.step()``, so parameters and optimizer state stay bit for
-        bit what they are, and leaves the gradients for inspection.
+        A skip does not call ``optimizer.step()``: parameters and optimizer state keep every bit. It
+        leaves the gradients for inspection.
 
         Args:
             optimizer: Any optimizer that takes a step without a closure.
@@ -124,7 +123,8 @@ class Guard:
         """
         require_one_evaluation(optimizer)
         require_no_other(self, optimizer)
-        self._parameters.cover(optimizer)
+        require_no_closure(optimizer)
+        self.parameters.cover(optimizer)
         report = self._protect(loss)
         if not report.skipped:
             self.stepping = optimizer
@@ -144,12 +144,12 @@ class Guard:
         will step, so that parameters of it that are not guarded are noticed.
         """
         if optimizer is None:
-            self._parameters.refresh()
+            self.parameters.refresh()
         else:
-            self._parameters.cover(optimizer)
+            self.parameters.cover(optimizer)
         report = self._protect(loss)
         if report.skipped:
-            for parameter in self._parameters.tensors:
+            for parameter in self.parameters.tensors:
                 parameter.grad = None
         return self._finish(report)
 
@@ -181,11 +181,11 @@ class Guard:
         checkpoint.load_into(self, state)
 
     def continue_from(self, other: Guard) -> None:
-        """Go on with the counters and the history of another guard of the same parameters."""
+        """Go on with the counters and the history of another guard."""
         self.steps, self.streak, self.history = other.steps, other.streak, other.history
 
     def close(self) -> None:
-        """Flush and close the sinks; a second call does nothing."""
+        """Flush and close the sinks."""
         while self.sinks:
             close_quietly(self.sinks.pop(0))
 
@@ -195,7 +195,7 @@ class Guard:
             "state_dict() of this one."
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Guard:  # noqa: PYI034 - nobody inherits from it
         return self
 
     def __exit__(
@@ -209,7 +209,7 @@ class Guard:
     @torch.no_grad()
     def _protect(self, loss: Tensor | float | None) -> Report:
         self._looking = self.steps % self.every == 0
-        statistics = self._measuring(self._parameters, loss, looking=self._looking)
+        statistics = self._measuring(self.parameters, loss, looking=self._looking)
         decision = decide(statistics, self.nonfinite, self.clip)
         host = fetch(statistics, decision, loss)
         require_factors(host.factors, self.clip or self.nonfinite)
@@ -230,14 +230,14 @@ class Guard:
         if host.skip:
             return report
         core.apply_(
-            self._parameters.tensors,
+            self.parameters.tensors,
             statistics.table,
             decision.bound,
             decision.repair,
             overflow=self._measuring.overflow,
         )
         if not self._measuring.knows_the_outcome(decision, host):
-            after = self._measuring.again(self._parameters)
+            after = self._measuring.again(self.parameters)
             report = report_of(self.steps, self.names, replace(outcome, norm_after=after))
         return report
 

@@ -75,6 +75,8 @@ class Measuring:
             raise parameters.explain(error) from None
         if loss is None:
             return statistics
+        if not isinstance(loss, (Tensor, float, int)):
+            raise TypeError(f"loss must be a tensor of one number; got {loss!r}.")
         finite = torch.as_tensor(loss).detach().isfinite()
         if finite.numel() != 1:
             raise ValueError(

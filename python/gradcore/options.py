@@ -26,6 +26,10 @@ def strategy_of(max_norm: float | None, clip: Any) -> ClipStrategy | None:
         return resolve("clip", (clip, {"max_norm": max_norm}))
     if isinstance(clip, tuple):
         name, options = clip
+        if "max_norm" in options:
+            raise ValueError(
+                f"max_norm is given twice: {max_norm}, and {options['max_norm']} with {name!r}."
+            )
         return resolve("clip", (name, {"max_norm": max_norm, **options}))
     raise ValueError(
         "max_norm is an option of a strategy given by name: give it to the object itself."

@@ -91,6 +91,9 @@ class Parameters:
                 )
             seen.setdefault(id(tensor), (name, tensor))
         self.names = tuple(name for name, _ in seen.values())
+        if len(set(self.names)) < len(self.names):
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise ValueError(f"Names of parameters must differ; {twice!r} names two of them.")
         self.tensors = [tensor for _, tensor in seen.values()]
 
     def explain(self, error: TypeError) -> TypeError:

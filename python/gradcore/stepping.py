@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from typing import TYPE_CHECKING, Any, Final
 
+from torch import Tensor
+
 from gradcore.attachment import require_one_evaluation
+from gradcore.errors import GradcoreError
 from gradcore.guard import Guard
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.optim import Optimizer
 
     from gradcore.report import Report
 
 ATTRIBUTE: Final = "_gradcore_guards"
 """Where an optimizer holds the guards of `safe_step`, so that they live as long as it does."""
+
+OPTIONS: Final = tuple(list(inspect.signature(Guard).parameters)[1:])
+"""Those of `Guard`, without the target."""
 
 KEPT: Final = 8
 """Guards an optimizer holds at most, for as many sets of options."""
@@ -56,6 +63,8 @@ def safe_step(
     """
     if guard is None:
         guard = _guard_of(optimizer, options)
+    elif not isinstance(guard, Guard):
+        raise TypeError(f"guard must be a Guard; got a {type(guard).__name__}.")
     elif options:
         raise ValueError(
             f"guard is given, so {', '.join(sorted(options))} would be ignored: give it to Guard."
@@ -67,11 +76,25 @@ def safe_backward(loss: Tensor, guard: Guard) -> Report:
     """Run ``loss.backward()`` and apply ``guard``, which looks at the loss as well.
 
     ``optimizer.step()`` is up to the caller; after a skip the gradients are None, so it changes
-    nothing.
+    nothing.  To accumulate gradients over several losses call ``loss.backward()`` for all but the
+    last, whose skip then discards them all.
 
     Raises:
         NonfiniteGradientError: As in `Guard.step`.
+        GradcoreError: The guard is attached to an optimizer, which would apply it a second time.
+        TypeError: The arguments are not a tensor and a guard.
     """
+    for given, kind in ((loss, Tensor), (guard, Guard)):
+        if not isinstance(given, kind):
+            raise TypeError(
+                "safe_backward() takes a loss and a guard; got a "
+                f"{type(loss).__name__} and a {type(guard).__name__}."
+            )
+    if guard.attached:
+        raise GradcoreError(
+            "This guard is attached to an optimizer and is applied in its step: call "
+            "loss.backward() alone, or remove() the handle."
+        )
     loss.backward()  # type: ignore[no-untyped-call]
     return guard.apply(loss=loss)
 
@@ -86,6 +109,13 @@ def _guard_of(optimizer: Optimizer, options: dict[str, Any]) -> Guard:
                 guard.continue_from(known[-1][1])
                 known.append(known.pop(i))
             return guard
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], OPTIONS, 1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise TypeError(
+            f"safe_step() has no option {unknown[0]!r}.{hint} Known: {', '.join(OPTIONS)}."
+        )
     guard = Guard(optimizer, **options)
     if known:
         guard.continue_from(known[-1][1])

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gradcore.errors import NonfiniteGradientError
+from gradcore.validation import require_count
 
 if TYPE_CHECKING:
     from gradcore.report import Report
@@ -28,7 +29,7 @@ class Streak:
     """
 
     def __init__(self, limit: int | None) -> None:
-        self.limit = limit
+        self.limit = limit if limit is None else require_count("max_consecutive", limit)
         self.length = 0
         self.skips = 0
 

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+import gradcore
 from gradcore.cli import COMMANDS, demo, main
 
 
@@ -26,10 +27,22 @@ def test_help_names_every_command_with_one_line(capsys):
         assert len(line.split()) > 3
 
 
-@pytest.mark.parametrize("arguments", [[], ["demonstrate"]])
-def test_no_command_and_an_unknown_one_are_refused(capsys, arguments):
+def test_no_command_is_answered_with_help(capsys):
+    assert main([]) == 2
+    assert "usage: gradcore" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main(["--version"])
+
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"gradcore {gradcore.__version__}\n"
+
+
+def test_an_unknown_command_is_refused(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["demonstrate"])
 
     assert ended.value.code == 2
     assert "usage: gradcore" in capsys.readouterr().err

@@ -62,7 +62,23 @@ TEST(Measure, DoesNotUnderflow) {
   const double small = 0x1p-1060;
   const Partial found = facts(std::vector<double>{3 * small, 4 * small});
   EXPECT_EQ(found.squares.norm(), 5 * small);
-  EXPECT_EQ(found.powers.norm(2.0), 5 * small);
+}
+
+TEST(Measure, PowersDoNotUnderflow) {
+  const double small = 0x1p-1000;
+  const Request request{.needs = kEverything, .p = 4.0};
+  const Partial found = facts(std::vector<double>{3 * small, 4 * small}, request);
+  // The fourth root of 3^4 + 4^4 = 337.
+  EXPECT_DOUBLE_EQ(found.powers.norm(4.0), 4.284572294953817 * small);
+}
+
+TEST(Measure, NormsOfOrderOneAndTwoTakeNoPowers) {
+  for (const double p : {1.0, 2.0}) {
+    const Partial found = facts(std::vector<float>{3, 4}, {.needs = kEverything, .p = p});
+    EXPECT_EQ(found.powers.sum, 0.0);
+    EXPECT_EQ(found.l1, 7.0);
+    EXPECT_EQ(found.squares.norm(), 5.0);
+  }
 }
 
 TEST(Measure, ComplexElementsCountOnceAndByTheirMagnitude) {
@@ -101,12 +117,13 @@ TEST(Measure, NumbersBeyondTheOverflowCountAsInfinite) {
 
 TEST(Join, OfHalvesIsTheWhole) {
   const std::vector<double> left{1e-300, 2, 3}, right{1e200, -4};
-  Partial joined = facts(left);
-  joined.join(facts(right), 2.0);
-  const Partial whole = facts(std::vector<double>{1e-300, 2, 3, 1e200, -4});
+  const Request request{.needs = kEverything, .p = 4.0};
+  Partial joined = facts(left, request);
+  joined.join(facts(right, request), 4.0);
+  const Partial whole = facts(std::vector<double>{1e-300, 2, 3, 1e200, -4}, request);
   EXPECT_DOUBLE_EQ(joined.squares.norm(), whole.squares.norm());
   EXPECT_DOUBLE_EQ(joined.squares.norm(), 1e200);
-  EXPECT_DOUBLE_EQ(joined.powers.norm(2.0), 1e200);
+  EXPECT_DOUBLE_EQ(joined.powers.norm(4.0), 1e200);
   EXPECT_EQ(joined.max_abs, whole.max_abs);
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
+import gradcore
 from gradcore.cli import demo, doctor, plugins
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ class Command(Protocol):
 
 COMMANDS: Final = (demo, doctor, plugins)
 
+MISUSED: Final = 2
+"""What argparse returns for a command line that it does not understand."""
+
 INTERRUPTED: Final = 130
 """What shells expect of a program that Ctrl-C ended: 128 + SIGINT."""
 
@@ -33,7 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="gradcore", description="Gradient health for PyTorch, from the command line."
     )
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parser.add_argument("--version", action="version", version=f"gradcore {gradcore.__version__}")
+    parser.set_defaults(run=None)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND")
     for module in COMMANDS:
         summary = (module.__doc__ or "").partition("\n")[0]
         subparser = subparsers.add_parser(
@@ -43,6 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_arguments(subparser)
         subparser.set_defaults(run=command.run)
     arguments = parser.parse_args(argv)
+    if arguments.run is None:
+        parser.print_help()
+        return MISUSED
     try:
         return cast("int", arguments.run(arguments))
     except KeyboardInterrupt:

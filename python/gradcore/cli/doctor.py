@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 EXTRAS: Final = {
     "matplotlib": "pictures",
-    "tensorboard": "the tensorboard sink",
-    "wandb": "the wandb sink",
 }
 
 

@@ -12,6 +12,7 @@ import logging
 import math
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -59,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         type=_picture,
-        default=Path(PICTURE),
+        default=None,
         metavar="PATH",
         help=f"where the picture goes, a folder or a file (default: {PICTURE}, here)",
     )
@@ -68,9 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do it; returns 0 if the claim holds, 1 if it does not, 2 if nothing could be run."""
     screen = Screen()
+    if arguments.out is not None and find_spec("matplotlib") is None:
+        sys.stderr.write("gradcore demo: --out needs matplotlib: pip install matplotlib\n")
+        return 2
+    picture = Path(PICTURE) if arguments.out is None else arguments.out
     try:
         gradcore.Registry().create("nonfinite", arguments.policy)
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        picture.parent.mkdir(parents=True, exist_ok=True)
         text = read_text(standard_library())
     except (gradcore.GradcoreError, OSError, TypeError, ValueError) as error:
         sys.stderr.write(f"gradcore demo: {error}\n")
@@ -88,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
     screen.logged(lines)
     verdict = judge(*runs)
     screen.verdict(verdict)
-    screen.say(_drawn(arguments.out, runs))
+    screen.say(_drawn(picture, runs))
     return 0 if verdict.holds else 1
 
 

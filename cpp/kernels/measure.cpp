@@ -39,6 +39,49 @@ double sum_of_squares(const Part* part, std::int64_t count) noexcept {
   return sum;
 }
 
+/// The same for numbers of 16 bits, whose squares are summed in float32, sixteen at most in one
+/// sum: the result is within 2^-20 of the exact one, unless the squares leave the range of float32.
+/// Then it is not finite, or so small that what underflowed may matter: `kSmallestShort` tells.
+template <class Part>
+double sum_of_short_squares(const Part* part, std::int64_t count) noexcept {
+  constexpr int kShortLanes = 2 * kLanes, kRun = 16;
+  double lanes[kShortLanes] = {};
+  const std::int64_t length = count / (kStreams * kShortLanes * kRun) * kShortLanes * kRun;
+  for (std::int64_t i = 0; i < length; i += kShortLanes * kRun) {
+    float run[kStreams][kShortLanes] = {};
+    for (std::int64_t j = i; j < i + kShortLanes * kRun; j += kShortLanes) {
+      for (int stream = 0; stream < kStreams; ++stream) {
+        const Part* at = part + stream * length + j;
+        for (int lane = 0; lane < kShortLanes; ++lane) {
+          const float value = widen(at[lane]);
+          run[stream][lane] += value * value;
+        }
+      }
+    }
+    for (int lane = 0; lane < kShortLanes; ++lane) {
+      lanes[lane] += (static_cast<double>(run[0][lane]) + run[1][lane]) +
+                     (static_cast<double>(run[2][lane]) + run[3][lane]);
+    }
+  }
+  double sum = sum_of_squares(part + kStreams * length, count - kStreams * length);
+  for (const double lane : lanes) sum += lane;
+  return sum;
+}
+
+/// Squares below 2^-126 lose digits: of 65,536 of them, less than 1e-33, which is nothing next to
+/// this.
+constexpr double kSmallestShort = 1e-25;
+
+/// Sum of squares by whichever of the two is good for `count` numbers.
+template <class Part>
+double sum_of_any_squares(const Part* part, std::int64_t count) noexcept {
+  if constexpr (sizeof(Part) == 2) {
+    const double sum = sum_of_short_squares(part, count);
+    if (sum >= kSmallestShort && std::isfinite(sum)) return sum;
+  }
+  return sum_of_squares(part, count);
+}
+
 /// Norms of order 1 and 2 need no powers beyond what is summed anyway.
 bool needs_powers(const Request& request) noexcept {
   return (request.needs & kNeedLp) && request.p != 1.0 && request.p != 2.0;
@@ -137,6 +180,9 @@ Partial measure_everything(const Element* element, std::int64_t count) noexcept 
 /// Below this a sum of squares of doubles may have lost some that were too small: sqrt is 1e-100.
 constexpr double kSmallest = 1e-200;
 
+/// Sums are rounded: one that comes this near to the square of `overflow` does not clear a block.
+constexpr double kDoubt = 1.0 + 0x1p-16;
+
 template <class Part>
 bool all_zero(const Part* part, std::int64_t count) noexcept {
   bool found = false;
@@ -157,11 +203,11 @@ Partial measure_elements(const Element* element, std::int64_t count,
   if (request.needs) {
     found = measure_everything(element, count);
   } else {
-    found.squares.sum = sum_of_squares(part, parts);
+    found.squares.sum = sum_of_any_squares(part, parts);
   }
   // No part is larger than the root of the sum, so one look at the sum clears the whole block.
   const double sum = found.squares.sum;
-  const bool ordinary = std::isfinite(sum) && sum <= request.overflow * request.overflow;
+  const bool ordinary = std::isfinite(sum) && sum * kDoubt <= request.overflow * request.overflow;
   const bool lossless = !kWide || sum >= kSmallest || (sum == 0.0 && all_zero(part, parts));
   return ordinary && lossless ? found : measure_carefully(element, count, request);
 }

@@ -10,9 +10,6 @@ from gradcore.discovery import DISABLED
 from gradcore.registry import PluginWarning
 from gradcore.strategies import GlobalNorm
 
-CLIPS = ["global_norm", "value"]
-POLICIES = ["detect", "propagate", "raise", "replace", "skip", "zero"]
-
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):

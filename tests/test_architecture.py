@@ -52,8 +52,9 @@ MAY_IMPORT = {
     "checkpoint": "history",
     "watching": "",
     "attachment": "errors torch",
-    "guard": "attachment checkpoint core decision fetching history measuring options parameters"
-    " registry reporting streak validation watching torch",
+    "protection": "core decision fetching reporting torch",
+    "guard": "attachment checkpoint history measuring options parameters protection registry"
+    " streak validation watching",
     "stepping": "attachment errors guard torch",
     # the door
     "__init__": "core errors functional guard history hooks loading plan protocols registry repair"

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import torch
-from torch import Tensor
-
-from gradcore import checkpoint, core
+from gradcore import checkpoint
 from gradcore.attachment import (
     Attachment,
     attach,
@@ -17,14 +13,12 @@ from gradcore.attachment import (
     require_no_other,
     require_one_evaluation,
 )
-from gradcore.decision import decide
-from gradcore.fetching import fetch, require_factors
 from gradcore.history import History
 from gradcore.measuring import Measuring
 from gradcore.options import several, strategy_of
 from gradcore.parameters import Parameters, Target
+from gradcore.protection import protect
 from gradcore.registry import resolve
-from gradcore.reporting import Outcome, report_of
 from gradcore.streak import Streak
 from gradcore.validation import require_count
 from gradcore.watching import close_quietly, emit, with_findings
@@ -32,6 +26,7 @@ from gradcore.watching import close_quietly, emit, with_findings
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from gradcore.protocols import HealthCheck, NonfinitePolicy, Sink
@@ -93,7 +88,7 @@ class Guard:
         self.history = History(require_count("history", history))
         self.every = require_count("every", every)
         self.streak = Streak(max_consecutive)
-        self._measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
+        self.measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
         self.steps = 0
         self.stepping: Optimizer | None = None
         self._looking = True
@@ -206,39 +201,12 @@ class Guard:
     ) -> None:
         self.close()
 
-    @torch.no_grad()
     def _protect(self, loss: Tensor | float | None) -> Report:
         self._looking = self.steps % self.every == 0
-        statistics = self._measuring(self.parameters, loss, looking=self._looking)
-        decision = decide(statistics, self.nonfinite, self.clip)
-        host = fetch(statistics, decision, loss)
-        require_factors(host.factors, self.clip or self.nonfinite)
-        outcome = Outcome(
-            table=host.table,
-            measured=statistics.measured,
-            factors=host.factors,
-            bound=decision.bound,
-            repair=decision.repair,
-            skipped=host.skip,
-            loss=host.loss,
-        )
-        report = report_of(self.steps, self.names, outcome)
-        error = self.streak.see(report, event=host.event, stop=host.stop)
+        report, error = protect(self, loss, looking=self._looking)
         if error is not None:
-            self._finish(replace(report, skipped=True, repaired=0))
+            self._finish(report)
             raise error
-        if host.skip:
-            return report
-        core.apply_(
-            self.parameters.tensors,
-            statistics.table,
-            decision.bound,
-            decision.repair,
-            overflow=self._measuring.overflow,
-        )
-        if not self._measuring.knows_the_outcome(decision, host):
-            after = self._measuring.again(self.parameters)
-            report = report_of(self.steps, self.names, replace(outcome, norm_after=after))
         return report
 
     def _finish(self, report: Report) -> Report:

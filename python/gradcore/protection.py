@@ -1,0 +1,58 @@
+"""The heart of the arrow: measure, decide, apply, and say what was done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from gradcore import core
+from gradcore.decision import decide
+from gradcore.fetching import fetch, require_factors
+from gradcore.reporting import Outcome, report_of
+
+if TYPE_CHECKING:
+    from gradcore.errors import NonfiniteGradientError
+    from gradcore.guard import Guard
+    from gradcore.report import Report
+
+
+@torch.no_grad()
+def protect(
+    guard: Guard, loss: Tensor | float | None, *, looking: bool
+) -> tuple[Report, NonfiniteGradientError | None]:
+    """Everything of one step up to ``optimizer.step()``.
+
+    Returns:
+        The report, without findings; and what is to be raised, if the step is to end the training,
+        in which case nothing was changed.
+    """
+    measuring, tensors = guard.measuring, guard.parameters.tensors
+    statistics = measuring(guard.parameters, loss, looking=looking)
+    decision = decide(statistics, guard.nonfinite, guard.clip)
+    host = fetch(statistics, decision, loss)
+    require_factors(host.factors, guard.clip or guard.nonfinite)
+    outcome = Outcome(
+        table=host.table,
+        measured=statistics.measured,
+        factors=host.factors,
+        bound=decision.bound,
+        repair=decision.repair,
+        skipped=host.skip,
+        loss=host.loss,
+    )
+    report = report_of(guard.steps, guard.names, outcome)
+    error = guard.streak.see(report, event=host.event, stop=host.stop)
+    if error is not None:
+        return replace(report, skipped=True, repaired=0), error
+    if host.skip:
+        return report, None
+    core.apply_(
+        tensors, statistics.table, decision.bound, decision.repair, overflow=measuring.overflow
+    )
+    if not measuring.knows_the_outcome(decision, host):
+        after = measuring.again(guard.parameters)
+        report = report_of(guard.steps, guard.names, replace(outcome, norm_after=after))
+    return report, None

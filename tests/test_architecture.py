@@ -28,7 +28,8 @@ MAY_IMPORT = {
     # the native verbs, and what they are carried out on
     "loading": "_native torch",
     "core": "loading plan statistics validation torch",
-    "parameters": "core errors torch",
+    "rates": "torch",
+    "parameters": "core errors rates torch",
     "repair": "core parameters plan report torch",
     "functional": "core errors parameters plan statistics validation torch",
     # decisions: they see statistics, never gradients
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "options": "registry strategies.global_norm",
     "measuring": "core plan statistics torch",
     "decision": "errors plan statistics torch",
-    "fetching": "errors plan torch",
+    "fetching": "errors plan statistics torch",
     "reporting": "parameter_table plan report statistics",
     "streak": "errors validation",
     "checkpoint": "history",

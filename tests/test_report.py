@@ -215,3 +215,29 @@ def test_no_gradients_at_all_are_a_step_of_norm_zero():
     got = gradcore.Guard([owner], max_norm=1.0, needs="all").apply()
     assert (got.norm, got.clipped_norm, got.clipped, got.healthy) == (0.0, 0.0, False, True)
     assert got.parameters[0].numel is None
+
+
+def test_a_row_tells_the_norm_of_the_parameter_itself_where_it_was_measured():
+    owner = torch.nn.Parameter(torch.tensor([3.0, 4.0, math.nan]))
+    owner.grad = torch.ones(3)
+
+    got = gradcore.Guard([owner], needs="parameter_l2").apply()
+    assert got.parameters[0].parameter_norm == 5.0
+    assert (got.nonfinite_parameters.nan, got.nonfinite_parameters.total) == (1, 1)
+    assert (got.nonfinite.total, got.healthy) == (0, False)
+    owner.grad = torch.ones(3)
+    unasked = gradcore.Guard([owner]).apply()
+    assert unasked.parameters[0].parameter_norm is None
+    assert (unasked.nonfinite_parameters.total, unasked.healthy) == (0, True)
+
+
+def test_the_dictionary_holds_what_is_known_of_parameters_and_the_loss_scale():
+    got = report(torch.ones(2), needs="parameter_l2")
+
+    plain = dataclasses.replace(got, loss_scale=1024.0).to_dict()
+    assert plain["nonfinite_parameters"] == {"nan": 0, "posinf": 0, "neginf": 0, "total": 0}
+    assert plain["loss_scale"] == 1024.0
+    assert got.loss_scale is None
+    assert set(plain) == {field.name for field in dataclasses.fields(got)}
+    row = {field.name for field in dataclasses.fields(got.parameters[0])}
+    assert set(plain["parameters"][0]) == row

@@ -11,14 +11,19 @@ from torch import Tensor
 
 from gradcore.errors import PluginError
 from gradcore.plan import Scale
+from gradcore.statistics import ROWS
 
 if TYPE_CHECKING:
     from gradcore.decision import Decision
     from gradcore.parameter_table import Table
     from gradcore.protocols import ClipStrategy, NonfinitePolicy
+    from gradcore.rates import Rates
     from gradcore.statistics import Statistics
 
 ONE = np.ones(())
+
+OF_PARAMETERS = slice(ROWS.index("nan"), ROWS.index("l2") + 1)
+"""Rows of the table of the parameters themselves that reports tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +37,55 @@ class Fetched:
     """Something is not finite."""
     skip: bool
     stop: bool
+    parameters: Table | None
+    """Float64 ``[4, n + 1]``: NaN, +Inf, -Inf and norm of the parameters, if they were measured."""
+    rates: Table | None
+    """Learning rate of each parameter, float64 ``[n]``, NaN for none; None for no optimizer."""
 
 
-def fetch(statistics: Statistics, decision: Decision, loss: Tensor | float | None) -> Fetched:
-    """Bring statistics, factors, loss and flags to the host."""
+def fetch(
+    statistics: Statistics,
+    decision: Decision,
+    loss: Tensor | float | None,
+    rates: Rates | None = None,
+) -> Fetched:
+    """Bring statistics, factors, loss, flags and learning rates to the host."""
+    of_groups = () if rates is None else rates.of_groups
     table = statistics.table
     factors = decision.bound.factors if isinstance(decision.bound, Scale) else None
     loss = loss.detach() if isinstance(loss, Tensor) else loss
+    measured = statistics.parameters_table
+    parameters = None if measured is None else measured[OF_PARAMETERS]
     flags = (~statistics.trusted, decision.skip, decision.stop)
     if table.is_cpu:
+        event, skip, stop = (flag is not None and bool(flag) for flag in flags)
         return Fetched(
             table.numpy(),
             ONE if factors is None else factors.detach().double().numpy().copy(),
             None if loss is None else float(loss),
-            *(flag is not None and bool(flag) for flag in flags),
+            event,
+            skip,
+            stop,
+            None if parameters is None else parameters.cpu().numpy(),
+            None if rates is None else rates.of_parameters([float(rate) for rate in of_groups]),
         )
     zero = table.new_zeros(())
-    parts = [zero if part is None else part for part in (*flags, loss, factors, table)]
-    flat = [torch.as_tensor(part).to(table).reshape(-1) for part in parts]
+    parts = [zero if part is None else part for part in (*flags, loss, factors, table, parameters)]
+    flat = [torch.as_tensor(part).to(table).reshape(-1) for part in (*parts, *of_groups)]
     host = torch.cat(flat).cpu().numpy()
     end = 4 + flat[4].numel()
+    rest = end + table.numel()
+    after = rest + flat[6].numel()
+    event, skip, stop = (bool(flag) for flag in host[:3])
     return Fetched(
-        host[end:].reshape(tuple(table.shape)),
+        host[end:rest].reshape(tuple(table.shape)),
         ONE if factors is None else host[4:end].reshape(tuple(factors.shape)),
         None if loss is None else float(host[3]),
-        *(bool(flag) for flag in host[:3]),
+        event,
+        skip,
+        stop,
+        None if parameters is None else host[rest:after].reshape(tuple(parameters.shape)),
+        None if rates is None else rates.of_parameters(host[after:]),
     )
 
 

@@ -120,7 +120,7 @@ class Guard:
         require_no_other(self, optimizer)
         require_no_closure(optimizer)
         self.parameters.cover(optimizer)
-        report = self._protect(loss)
+        report = self._protect(loss, optimizer)
         if not report.skipped:
             self.stepping = optimizer
             try:
@@ -142,7 +142,7 @@ class Guard:
             self.parameters.refresh()
         else:
             self.parameters.cover(optimizer)
-        report = self._protect(loss)
+        report = self._protect(loss, optimizer)
         if report.skipped:
             for parameter in self.parameters.tensors:
                 parameter.grad = None
@@ -201,9 +201,9 @@ class Guard:
     ) -> None:
         self.close()
 
-    def _protect(self, loss: Tensor | float | None) -> Report:
+    def _protect(self, loss: Tensor | float | None, optimizer: Optimizer | None) -> Report:
         self._looking = self.steps % self.every == 0
-        report, error = protect(self, loss, looking=self._looking)
+        report, error = protect(self, loss, optimizer, looking=self._looking)
         if error is not None:
             self._finish(report)
             raise error

@@ -38,12 +38,27 @@ class ParameterReport:
     """Elements that are -Inf."""
     scale: float
     """The factor that clipping applied to it."""
+    parameter_norm: float | None = None
+    """Euclidean norm of the finite elements of the parameter itself."""
+    lr: float | None = None
+    """Learning rate of its group, where the optimizer is known and has one."""
 
 
 class ParameterTable(Sequence[ParameterReport]):
-    """One `ParameterReport` a parameter, in the order of the model, made when it is asked for."""
+    """One `ParameterReport` a parameter, in the order of the model, made when it is asked for.
 
-    __slots__ = ("_factors", "_measured", "_names", "_replaced", "_table")
+    ``parameter_norms`` and ``rates`` are float64 ``[n]``, NaN where nothing is known.
+    """
+
+    __slots__ = (
+        "_factors",
+        "_measured",
+        "_names",
+        "_parameter_norms",
+        "_rates",
+        "_replaced",
+        "_table",
+    )
 
     def __init__(
         self,
@@ -53,12 +68,16 @@ class ParameterTable(Sequence[ParameterReport]):
         measured: frozenset[str],
         *,
         replaced: bool = False,
+        parameter_norms: Table | None = None,
+        rates: Table | None = None,
     ) -> None:
         self._names = names
         self._table = table
         self._factors = factors
         self._measured = measured
         self._replaced = replaced
+        self._parameter_norms = parameter_norms
+        self._rates = rates
 
     def __len__(self) -> int:
         return len(self._names)
@@ -101,4 +120,11 @@ class ParameterTable(Sequence[ParameterReport]):
             posinf=int(values["posinf"]),
             neginf=int(values["neginf"]),
             scale=float(self._factors[i] if self._factors.ndim else self._factors),
+            parameter_norm=_known(self._parameter_norms, i),
+            lr=_known(self._rates, i),
         )
+
+
+def _known(numbers: Table | None, i: int) -> float | None:
+    number = math.nan if numbers is None else float(numbers[i])
+    return None if math.isnan(number) else number

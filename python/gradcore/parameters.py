@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gradcore import core
 from gradcore.errors import GradcoreError
+from gradcore.rates import Groups, Rates, rate_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -42,6 +43,7 @@ class Parameters:
         self._optimizer: weakref.ref[Optimizer] | None = None
         self._module = target if isinstance(target, nn.Module) else None
         self._covered: list[Tensor] = []
+        self._groups: Groups | None = None
         if isinstance(target, torch.optim.Optimizer):
             self._optimizer = weakref.ref(target)
             self._take(_of_optimizer(target))
@@ -79,6 +81,22 @@ class Parameters:
                 "guard for the optimizer, or for a module that holds them all."
             )
         self._covered = tensors
+
+    def rates(self, optimizer: Optimizer | None = None) -> Rates | None:
+        """Learning rates as they are now; None if it is unknown which optimizer steps.
+
+        Args:
+            optimizer: The one that is going to step, covered before; if not given, the one that is
+                guarded.
+        """
+        if optimizer is None and self._optimizer is not None:
+            optimizer = self._optimizer()
+        if optimizer is None:
+            return None
+        sizes = [len(group["params"]) for group in optimizer.param_groups]
+        if self._groups is None or not self._groups.hold(self._covered, self.tensors, sizes):
+            self._groups = Groups(self._covered, self.tensors, sizes)
+        return Rates([rate_of(group) for group in optimizer.param_groups], self._groups.numbers)
 
     def _take(self, named: list[tuple[str, Tensor]]) -> None:
         if not named:

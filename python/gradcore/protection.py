@@ -14,6 +14,8 @@ from gradcore.fetching import fetch, require_factors
 from gradcore.reporting import Outcome, report_of
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from gradcore.errors import NonfiniteGradientError
     from gradcore.guard import Guard
     from gradcore.report import Report
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def protect(
-    guard: Guard, loss: Tensor | float | None, *, looking: bool
+    guard: Guard, loss: Tensor | float | None, optimizer: Optimizer | None, *, looking: bool
 ) -> tuple[Report, NonfiniteGradientError | None]:
-    """Everything of one step up to ``optimizer.step()``.
+    """Everything of one step up to ``optimizer.step()``, of which optimizer if that is known.
 
     Returns:
         The report, without findings; and what is to be raised, if the step is to end the training,
@@ -32,7 +34,7 @@ def protect(
     measuring, tensors = guard.measuring, guard.parameters.tensors
     statistics = measuring(guard.parameters, loss, looking=looking)
     decision = decide(statistics, guard.nonfinite, guard.clip)
-    host = fetch(statistics, decision, loss)
+    host = fetch(statistics, decision, loss, guard.parameters.rates(optimizer))
     require_factors(host.factors, guard.clip or guard.nonfinite)
     outcome = Outcome(
         table=host.table,
@@ -42,6 +44,8 @@ def protect(
         repair=decision.repair,
         skipped=host.skip,
         loss=host.loss,
+        parameters=host.parameters,
+        rates=host.rates,
     )
     report = report_of(guard.steps, guard.names, outcome)
     error = guard.streak.see(report, event=host.event, stop=host.stop)

@@ -79,7 +79,7 @@ class Report:
     """True if a strategy's bound changed a gradient."""
 
     nonfinite: Counts
-    """Non-finite elements found, before repair."""
+    """Non-finite elements found in gradients, before repair."""
 
     repaired: int
     """How many of them were given other values."""
@@ -104,11 +104,17 @@ class Report:
     """The parameter after it in model order, whose gradient was computed just before; None if there
     is none, or nothing is non-finite."""
 
+    nonfinite_parameters: Counts = Counts()
+    """Non-finite elements of the parameters themselves; zeros unless they were looked at."""
+
+    loss_scale: float | None = None
+    """What the loss was multiplied by in mixed precision; gradients are reported without it."""
+
     findings: tuple[Finding, ...] = ()
     """What the health checks had to say, in the order of the checks."""
 
     healthy: bool = True
-    """True if gradients and loss are finite and no check warns of anything."""
+    """True if gradients, loss and what was seen of parameters are finite and no check warns."""
 
     stability: float = 1.0
     """How undisturbed the step was, from 0 to 1, which is: nothing happened.
@@ -119,9 +125,10 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain numbers, strings, lists and dicts."""
         fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        counts = {name: fields[name] for name in ("nonfinite", "nonfinite_parameters")}
         return {
             **fields,
-            "nonfinite": asdict(self.nonfinite) | {"total": self.nonfinite.total},
+            **{name: asdict(count) | {"total": count.total} for name, count in counts.items()},
             "parameters": [asdict(row) for row in self.parameters],
             "findings": [asdict(finding) for finding in self.findings],
         }
@@ -135,6 +142,8 @@ class Report:
             parts.append(f"loss {self.loss:.4g}")
         if self.nonfinite.total:
             parts.append(f"{self.nonfinite.total} non-finite, first in {self.first_nonfinite}")
+        if self.nonfinite_parameters.total:
+            parts.append(f"{self.nonfinite_parameters.total} non-finite in parameters")
         if self.repaired:
             parts.append(f"{self.repaired} repaired")
         if self.skipped:

@@ -33,6 +33,10 @@ class Outcome:
     repair: Repair
     skipped: bool
     loss: float | None
+    parameters: Table | None = None
+    """Float64 ``[4, n + 1]``: NaN, +Inf, -Inf and norm of the parameters, if they were measured."""
+    rates: Table | None = None
+    """Learning rate of each parameter, float64 ``[n]``, NaN for none."""
     norm_after: float | None = None
     """The norm as it was measured after everything, where it does not follow from the rest."""
 
@@ -56,6 +60,9 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     clipped = scale < 1.0 or clipped_norm < norm
     repaired = 0 if skipped or isinstance(outcome.repair, Propagate) else counts.total
     first, last_clean = _first_nonfinite(names, table) if counts.total else (None, None)
+    of_parameters = Counts()
+    if outcome.parameters is not None:
+        of_parameters = Counts(*(int(count) for count in outcome.parameters[:3, -1].tolist()))
     loss_is_finite = outcome.loss is None or math.isfinite(outcome.loss)
     share = 1.0 - counts.total / table[1, -1] if counts.total else 1.0
     ratio = clipped_norm / norm if clipped and math.isfinite(norm) and norm > 0 else 1.0
@@ -76,10 +83,13 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
             factors,
             outcome.measured,
             replaced=isinstance(outcome.repair, Replace),
+            parameter_norms=None if outcome.parameters is None else outcome.parameters[3],
+            rates=outcome.rates,
         ),
         first_nonfinite=first,
         last_clean=last_clean,
-        healthy=counts.total == 0 and loss_is_finite,
+        nonfinite_parameters=of_parameters,
+        healthy=counts.total == 0 and loss_is_finite and of_parameters.total == 0,
         stability=float(stability) if loss_is_finite else 0.0,
     )
 

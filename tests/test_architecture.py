@@ -46,7 +46,9 @@ MAY_IMPORT = {
     # the arrow
     "options": "registry strategies.global_norm",
     "measuring": "core plan statistics torch",
-    "decision": "errors plan statistics torch",
+    "binding": "torch",
+    "after_policy": "plan statistics torch",
+    "decision": "after_policy errors plan torch",
     "fetching": "errors plan statistics torch",
     "reporting": "parameter_table plan report statistics",
     "streak": "errors validation",
@@ -54,8 +56,8 @@ MAY_IMPORT = {
     "watching": "",
     "attachment": "errors torch",
     "protection": "core decision fetching reporting torch",
-    "guard": "attachment checkpoint history measuring options parameters protection registry"
-    " streak validation watching",
+    "guard": "attachment binding checkpoint history measuring options parameters protection"
+    " registry streak validation watching",
     "stepping": "attachment errors guard torch",
     # the door
     "__init__": "core errors functional guard history hooks loading plan protocols registry repair"

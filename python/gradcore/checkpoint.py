@@ -23,7 +23,11 @@ def state_of(guard: Guard) -> dict[str, Any]:
         "parameters": list(guard.names),
         "steps": guard.steps,
         "consecutive": guard.streak.length,
-        **{key: {"name": _name(part), "memory": _memory(part)} for key, part in _parts(guard)},
+        # A copy: a module's state_dict() shares its memory, and the next step writes to it.
+        **{
+            key: {"name": _name(part), "memory": copy.deepcopy(_memory(part))}
+            for key, part in _parts(guard)
+        },
         "history": guard.history.state_dict(),
     }
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, get_args
 import torch
 from torch import Tensor
 
+from gradcore.after_policy import after_policy
 from gradcore.errors import PluginError
-from gradcore.plan import Bound, Keep, Propagate, Repair, Replace, Scale, Skip, Stop, ZeroParameters
-from gradcore.statistics import ROWS
+from gradcore.plan import Bound, Keep, Propagate, Repair, Replace, Scale, Skip, Stop
 
 if TYPE_CHECKING:
     from gradcore.plan import Plan
@@ -52,10 +52,10 @@ def decide(
             )
     if strategy is None:
         return decided
-    if isinstance(decided.repair, ZeroParameters):
-        statistics = _without_nonfinite(statistics)
-    if decided.skip is not None:
-        statistics = replace(statistics, trusted=statistics.trusted & ~decided.skip)
+    statistics = after_policy(statistics, decided.repair, decided.bound)
+    for ends in (decided.skip, decided.stop):
+        if ends is not None:
+            statistics = replace(statistics, trusted=statistics.trusted & ~ends)
     asked = _read(strategy(statistics), strategy, statistics)
     if not isinstance(asked.repair, Propagate):
         raise PluginError(
@@ -116,18 +116,3 @@ def _either(one: Tensor | None, other: Tensor | None) -> Tensor | None:
     if one is None or other is None:
         return one if other is None else other
     return torch.logical_or(one, other)
-
-
-def _without_nonfinite(statistics: Statistics) -> Statistics:
-    """Statistics of what is left when every gradient with a non-finite element is zero."""
-    first = ROWS.index("l2")
-    bad = statistics.nonfinite > 0
-    left = statistics.table.clone()
-    left[first:, :-1] = torch.where(bad, 0.0, left[first:, :-1])
-    left[first:, -1] = left[first:, :-1].sum(1)
-    left[first, -1] = torch.linalg.vector_norm(left[first, :-1])
-    if left.shape[1] > 1:
-        left[ROWS.index("max_abs"), -1] = left[ROWS.index("max_abs"), :-1].amax()
-    powers = left[ROWS.index("lp"), :-1]
-    left[ROWS.index("lp"), -1] = torch.linalg.vector_norm(powers, statistics.norm_type)
-    return replace(statistics, table=left)

@@ -13,6 +13,7 @@ from gradcore.attachment import (
     require_no_other,
     require_one_evaluation,
 )
+from gradcore.binding import Binding
 from gradcore.history import History
 from gradcore.measuring import Measuring
 from gradcore.options import several, strategy_of
@@ -24,8 +25,6 @@ from gradcore.validation import require_count
 from gradcore.watching import close_quietly, emit, with_findings
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from torch import Tensor
     from torch.optim import Optimizer
 
@@ -53,7 +52,8 @@ class Guard:
         needs: Statistics that reports should hold beyond those always there; see `measure`.
 
     Raises:
-        ValueError: The target holds nothing, or an option cannot be.
+        ValueError: The target holds nothing, an option cannot be, or a pattern of the strategy
+            matches no name.
         TypeError: The target holds something that is no tensor.
         UnknownPluginError: A name is not registered.
 
@@ -89,6 +89,8 @@ class Guard:
         self.every = require_count("every", every)
         self.streak = Streak(max_consecutive)
         self.measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
+        self.bind = Binding(self.nonfinite, self.clip)
+        self.bind(self.names)
         self.steps = 0
         self.stepping: Optimizer | None = None
         self._looking = True
@@ -193,12 +195,7 @@ class Guard:
     def __enter__(self) -> Guard:  # noqa: PYI034 - nobody inherits from it
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def _protect(self, loss: Tensor | float | None, optimizer: Optimizer | None) -> Report:

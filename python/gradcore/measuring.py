@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from gradcore.statistics import Statistics
 
 
+FLOAT = torch.float64
+
+
 class Measuring:
     """Measures on behalf of a policy, a strategy, checks and sinks.
 
@@ -77,13 +80,14 @@ class Measuring:
             return statistics
         if not isinstance(loss, (Tensor, float, int)):
             raise TypeError(f"loss must be a tensor of one number; got {loss!r}.")
-        finite = torch.as_tensor(loss).detach().isfinite()
-        if finite.numel() != 1:
-            raise ValueError(
-                f"loss must be one number; got a tensor of shape {list(finite.shape)}."
-            )
-        trusted = statistics.trusted & finite.reshape(()).to(statistics.trusted.device)
-        return replace(statistics, trusted=trusted)
+        # Not as_tensor(loss), which makes a float32 of a Python number.
+        value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(loss, dtype=FLOAT)
+        if value.numel() != 1:
+            raise ValueError(f"loss must be one number; got a tensor of shape {list(value.shape)}.")
+        if value.is_complex():
+            raise TypeError(f"loss must be real; got a tensor of {value.dtype}.")
+        value = value.reshape(()).to(statistics.table)
+        return replace(statistics, trusted=statistics.trusted & value.isfinite(), loss=value)
 
     def knows_the_outcome(self, decision: Decision, host: Fetched) -> bool:
         """Whether the norm that a plan leaves follows from what was measured.

@@ -33,6 +33,7 @@ def protect(
     """
     measuring, tensors = guard.measuring, guard.parameters.tensors
     statistics = measuring(guard.parameters, loss, looking=looking)
+    guard.bind(guard.names, statistics.table.device)
     decision = decide(statistics, guard.nonfinite, guard.clip)
     host = fetch(statistics, decision, loss, guard.parameters.rates(optimizer))
     require_factors(host.factors, guard.clip or guard.nonfinite)

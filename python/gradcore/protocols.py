@@ -19,7 +19,14 @@ class ClipStrategy(Protocol):
 
     May have ``needs``, a tuple of names of statistics it reads beyond those always there, and
     ``norm_type``, the order of the norm ``lp`` if that is one of them.  One with memory is an
-    `torch.nn.Module` that keeps its memory in buffers and learns only where `Statistics.trusted`.
+    `torch.nn.Module` that keeps its memory in buffers and learns only where `Statistics.trusted`
+    (`Statistics.learnable` if it is norms that it remembers); a guard moves it to the device of the
+    statistics.
+
+    May have ``bind(names: Sequence[str]) -> None``: a guard calls it with the names of the rows
+    when it is made, before any state is loaded, and again in a step before which parameters were
+    added or removed.  It is the place to match patterns, with a `ValueError` for one that matches
+    nothing, and to make buffers with a row a parameter.
     """
 
     name: ClassVar[str]
@@ -36,7 +43,8 @@ class NonfinitePolicy(Protocol):
 
     May have ``needs`` like a strategy; ``overflow``, a magnitude beyond which an element counts as
     infinite (default: infinity); and ``replacement``, the `Replace` it is going to return, so that
-    norms are measured with the values in place.
+    norms are measured with the values in place.  May have ``bind(names)`` like a strategy; one with
+    memory is a module with buffers like a strategy.
     """
 
     name: ClassVar[str]

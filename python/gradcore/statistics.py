@@ -56,6 +56,17 @@ class Statistics:
     parameters_table: Tensor | None = None
     """The same table of the parameters themselves, if ``parameter_l2`` was asked for."""
 
+    loss: Tensor | None = None
+    """The loss: float64, 0-d, perhaps not finite; None where none was given."""
+
+    @property
+    def learnable(self) -> Tensor:
+        """0-d bool: trusted, and there is a norm, neither 0 nor infinite, to be remembered.
+
+        Nothing follows from a step without gradients, and memory of zeros would bound all to zero.
+        """
+        return self.trusted & (self.norm > 0) & self.norm.isfinite()
+
     def row(self, name: str) -> Tensor:
         """One row of the table without its total: float64 ``[n]``.
 

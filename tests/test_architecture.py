@@ -56,12 +56,13 @@ MAY_IMPORT = {
     "watching": "",
     "attachment": "errors torch",
     "protection": "core decision fetching reporting torch",
-    "guard": "attachment binding checkpoint history measuring options parameters protection"
-    " registry streak validation watching",
+    "guard": "attachment binding checkpoint config history measuring options parameters"
+    " protection registry streak validation watching",
     "stepping": "attachment errors guard torch",
+    "config": "discovery errors guard stepping",
     # the door
-    "__init__": "core errors functional guard history hooks loading plan protocols registry repair"
-    " report statistics stepping",
+    "__init__": "config core errors functional guard history hooks loading plan protocols registry"
+    " repair report statistics stepping",
     "__main__": "cli",
     "cli": "__init__ cli.*",
     "cli.*": "__init__ cli.* discovery registry torch",

@@ -136,7 +136,10 @@ def test_options_may_be_called_kind_and_name(install):
 
 
 def test_an_unknown_option_is_an_error_with_the_name_and_the_known_ones():
-    with pytest.raises(TypeError, match=r"global_norm\(max_norm=1.0, norm_type=2.0\): .*max_nrm"):
+    with pytest.raises(
+        TypeError,
+        match=r"global_norm\(max_norm=1.0, norm_type=2.0\): .*max_nrm'\. Did you mean 'max_norm'\?",
+    ):
         Registry(plugins=False).create("clip", "global_norm", max_nrm=2.0)
 
 

@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 # For an environment that has no torch yet.
 DEFAULT_TORCH = "2.13.0"
-# rich is the command line's alone: `import gradcore` needs torch, numpy and pluggy.
-OTHER_DEPENDENCIES = ["numpy>=1.24", "pluggy>=1.3", "rich>=13"]
+# `import gradcore` needs torch, numpy and pluggy: rich is the command line's alone, and tomli reads
+# configurations where Python's own tomllib is not there yet.
+OTHER_DEPENDENCIES = [
+    "numpy>=1.24",
+    "pluggy>=1.3",
+    "rich>=13",
+    "tomli>=2; python_version < '3.11'",
+]
 # Build for this version instead of the installed one, for instance "2.14.1".
 FORCED_TORCH = os.environ.get("GRADCORE_BUILD_TORCH", "")
 

@@ -1,5 +1,6 @@
 """Gradient health for PyTorch: measure, repair, clip, step and report in one call."""
 
+from gradcore.config import GuardConfig
 from gradcore.core import measure
 from gradcore.errors import (
     GradcoreError,
@@ -46,6 +47,7 @@ __all__ = [
     "Finding",
     "GradcoreError",
     "Guard",
+    "GuardConfig",
     "HealthCheck",
     "History",
     "Keep",

@@ -80,6 +80,18 @@ class Offer:
         return self.name + str(inspect.Signature(bare))
 
     @property
+    def options(self) -> tuple[str, ...] | None:
+        """Names that it takes as keywords; None if it takes any, or does not tell."""
+        try:
+            parameters = inspect.signature(self.factory).parameters.values()
+        except ValueError:
+            return None
+        if any(each.kind is each.VAR_KEYWORD for each in parameters):
+            return None
+        by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return tuple(each.name for each in parameters if each.kind in by_name)
+
+    @property
     def summary(self) -> str:
         """First line of the docstring, or nothing."""
         # Not inspect.getdoc, which would describe a class without words by those of its base.

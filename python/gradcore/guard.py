@@ -48,7 +48,7 @@ class Guard:
         sinks: Where reports go.
         history: How many reports are kept, >= 1.
         every: Checks, sinks and history look at every so-manieth step; protection never rests.
-        max_consecutive: The so-manieth non-finite step in a row raises; None for never.
+        max_consecutive: The so-manieth non-finite step in a row raises; None or inf for never.
         needs: Statistics that reports should hold beyond those always there; see `measure`.
 
     Raises:
@@ -77,7 +77,7 @@ class Guard:
         sinks: Any = (),
         history: int = 1000,
         every: int = 1,
-        max_consecutive: int | None = 100,
+        max_consecutive: float | None = 100,
         needs: Iterable[str] | str = (),
     ) -> None:
         self.parameters = Parameters(target)
@@ -95,6 +95,16 @@ class Guard:
         self.stepping: Optimizer | None = None
         self._looking = True
         self.attached = False
+
+    @classmethod
+    def from_config(cls, target: Target, config: Any, **options: Any) -> Guard:
+        """A guard with the options of a `GuardConfig`, a dict or a TOML file.
+
+        ``options`` stand in for those of the same name: `GuardConfig` says the rest, errors too.
+        """
+        from gradcore.config import GuardConfig  # noqa: PLC0415 - it knows the options of Guard
+
+        return GuardConfig.of(config).guard(target, **options)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -71,6 +71,12 @@ class Registry:
             ValueError: A value is refused, or there is no such kind.
         """
         offer = self._find(kind, name)
+        for option in options:
+            if offer.options is not None and option not in offer.options:
+                raise TypeError(
+                    f"{WORDS[kind].capitalize()} {offer.signature}: there is no option {option!r}."
+                    f"{closest(option, offer.options)}"
+                )
         try:
             made = offer.factory(**options)
         except (TypeError, ValueError) as error:

@@ -25,11 +25,12 @@ class Streak:
     """Non-finite steps in a row.
 
     Args:
-        limit: The so-manieth one is an error; None for never.
+        limit: The so-manieth one is an error; None, or infinity, for never.
     """
 
-    def __init__(self, limit: int | None) -> None:
-        self.limit = limit if limit is None else require_count("max_consecutive", limit)
+    def __init__(self, limit: float | None) -> None:
+        never = limit is None or limit == math.inf  # the latter is for files: TOML has no None
+        self.limit = None if never else require_count("max_consecutive", limit)
         self.length = 0
         self.skips = 0
 

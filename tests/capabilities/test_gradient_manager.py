@@ -52,6 +52,65 @@ def test_b1_configuration_is_validated_where_it_is_made(options):
         gradcore.Guard(training.model(), **options)
 
 
+@pytest.mark.parametrize("form", ["dict", "toml"])
+def test_b1_one_file_configures_everything(form, tmp_path):
+    """Clipping, repair, monitoring and debugging: the numbers are those of the arguments."""
+    options = {
+        "max_norm": 0.05,
+        "clip": {"name": "global_norm", "norm_type": 1.0},
+        "nonfinite": {"name": "replace", "posinf": 5.0},
+        "history": 10,
+        "every": 2,
+        "max_consecutive": 4,
+        "needs": ["max_abs"],
+    }
+    path = tmp_path / "guard.toml"
+    path.write_text("""
+        [guard]
+        max_norm = 0.05
+        clip = {name = "global_norm", norm_type = 1.0}
+        nonfinite = {name = "replace", posinf = 5.0}
+        history = 10
+        every = 2
+        max_consecutive = 4
+        needs = ["max_abs"]
+    """)
+    configs = {
+        "dict": lambda: gradcore.GuardConfig.from_dict(options),
+        "toml": lambda: gradcore.GuardConfig.from_toml(path),
+    }
+
+    net = training.model()
+    guard = gradcore.Guard.from_config(net, configs[form]())
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    for seed in range(3):
+        training.backward(net, seed)
+        training.plant(net[0].weight, math.inf)
+        guard.step(optimizer)
+
+    left = sum(parameter.grad.double().abs().sum().item() for parameter in net.parameters())
+    assert left == pytest.approx(0.05, rel=1e-6)
+    assert [(report.repaired, report.clipped) for report in guard.history] == [(1, True)] * 2
+    assert guard.history[0].parameters[0].max_abs == 5.0
+    training.plant(net[0].weight, math.inf)
+    with pytest.raises(gradcore.NonfiniteGradientError, match="max_consecutive=4"):
+        guard.step(optimizer)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"max_nrom": 1.0}, "'max_nrom'.*Did you mean 'max_norm'"),
+        ({"clip": {"name": "value", "limit": -1.0}}, "limit must be .*-1.0"),
+        ({"every": -3}, "every must be .*-3"),
+    ],
+    ids=str,
+)
+def test_b1_a_file_is_validated_like_arguments(options, words):
+    with pytest.raises(ValueError, match=words):
+        gradcore.Guard.from_config(training.model(), options)
+
+
 def test_b2_one_step_runs_backward_checks_repairs_clips_and_reports():
     net = training.model()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)

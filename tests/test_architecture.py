@@ -60,9 +60,12 @@ MAY_IMPORT = {
     " protection registry streak validation watching",
     "stepping": "attachment errors guard torch",
     "config": "discovery errors guard stepping",
+    # what watches a model
+    "monitors": "monitors.*",
+    "monitors.*": "core errors monitors.* statistics validation torch",
     # the door
-    "__init__": "config core errors functional guard history hooks loading plan protocols registry"
-    " repair report statistics stepping",
+    "__init__": "config core errors functional guard history hooks loading monitors plan protocols"
+    " registry repair report statistics stepping",
     "__main__": "cli",
     "cli": "__init__ cli.*",
     "cli.*": "__init__ cli.* discovery registry torch",

@@ -1,9 +1,11 @@
 """Gradient health for PyTorch: measure, repair, clip, step and report in one call."""
 
+from gradcore import monitors
 from gradcore.config import GuardConfig
 from gradcore.core import measure
 from gradcore.errors import (
     GradcoreError,
+    MonitorError,
     NonfiniteGradientError,
     PluginConflictError,
     PluginError,
@@ -51,6 +53,7 @@ __all__ = [
     "HealthCheck",
     "History",
     "Keep",
+    "MonitorError",
     "NonfiniteGradientError",
     "NonfinitePolicy",
     "Plan",
@@ -76,6 +79,7 @@ __all__ = [
     "get_total_norm",
     "hookimpl",
     "measure",
+    "monitors",
     "repair_",
     "repair_parameters_",
     "safe_backward",

@@ -21,3 +21,7 @@ class PluginConflictError(GradcoreError, RuntimeError):
 
 class PluginError(GradcoreError, RuntimeError):
     """A plugin could not be imported, or broke the contract of what it offers."""
+
+
+class MonitorError(GradcoreError, RuntimeError):
+    """A monitor was used in a way that would make what it says wrong."""

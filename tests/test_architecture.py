@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "strategies": "strategies.*",
     "strategies.*": "plan validation",
     "nonfinite": "nonfinite.*",
-    "nonfinite.*": "plan validation",
+    "nonfinite.*": "plan validation torch",
     # who offers what
     "hooks": "",
     "builtin": "hooks nonfinite strategies",
@@ -51,13 +51,15 @@ MAY_IMPORT = {
     "decision": "after_policy errors plan torch",
     "fetching": "errors plan statistics torch",
     "reporting": "parameter_table plan report statistics",
+    "snapshot": "errors torch",
+    "rollback": "core parameters snapshot statistics validation torch",
     "streak": "errors validation",
     "checkpoint": "history",
     "watching": "",
     "attachment": "errors torch",
     "protection": "core decision fetching reporting torch",
     "guard": "attachment binding checkpoint config history measuring options parameters"
-    " protection registry streak validation watching",
+    " protection registry rollback streak validation watching",
     "stepping": "attachment errors guard torch",
     "config": "discovery errors guard stepping",
     # what watches a model

@@ -81,15 +81,37 @@ def test_the_factor_of_a_policy_counts_where_the_strategy_keeps():
     assert owner.grad.item() == 4.0
 
 
-@pytest.mark.parametrize(
-    ("of_policy", "of_strategy"),
-    [(scale(0.5), gradcore.Clamp(1.0)), (gradcore.Clamp(1.0), scale(0.5))],
-    ids=["factor and limit", "limit and factor"],
-)
-def test_a_factor_and_a_limit_cannot_be_put_together(of_policy, of_strategy):
+def test_a_limit_of_a_strategy_comes_after_the_factor_of_a_policy():
+    owners = parameters([torch.tensor([8.0]), torch.tensor([6.0])])
+    policy = Fixed(scale(0.5, 1.0))
+
+    report = gradcore.Guard(owners, nonfinite=policy, clip=Fixed(gradcore.Clamp(4.5))).apply()
+    assert [owner.grad.item() for owner in owners] == [4.0, 4.5]
+    assert report.clipped_norm == pytest.approx(math.hypot(4.0, 4.5), rel=1e-12)
+    assert [row.scale for row in report.parameters] == [0.5, 1.0]
+
+
+@pytest.mark.parametrize("of_strategy", [scale(0.5), gradcore.Clamp(2.0)], ids=["factor", "limit"])
+def test_nothing_comes_after_the_limit_of_a_policy(of_strategy):
     owner = parameter(torch.tensor([8.0]))
 
-    refuse([owner], "policy .*strategy", nonfinite=Fixed(of_policy), clip=Fixed(of_strategy))
+    policy = Fixed(gradcore.Clamp(1.0))
+    refuse([owner], "policy .*strategy", nonfinite=policy, clip=Fixed(of_strategy))
+
+
+NEVER = gradcore.Restore(torch.tensor([False])[0])
+
+
+def test_a_strategy_has_no_say_in_going_back():
+    owner = parameter(torch.tensor([1.0]))
+
+    refuse([owner], "'fixed' returned Restore", clip=Fixed(NEVER))
+
+
+def test_a_policy_that_may_go_back_says_how_often_snapshots_are_taken():
+    owner = parameter(torch.tensor([1.0]))
+
+    refuse([owner], "'fixed' returned Restore.*snapshot_every", nonfinite=Fixed(NEVER))
 
 
 FACTORS = {

@@ -21,7 +21,17 @@ from gradcore.registry import default_registry, resolve
 from gradcore.strategies import GlobalNorm
 
 CLIPS = ["global_norm", "value"]
-POLICIES = ["detect", "propagate", "raise", "replace", "skip", "zero"]
+POLICIES = [
+    "detect",
+    "propagate",
+    "raise",
+    "replace",
+    "restore",
+    "scale",
+    "skip",
+    "zero",
+    "zero_parameter",
+]
 
 
 @pytest.fixture

@@ -8,14 +8,34 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gradcore.hooks import hookimpl
-from gradcore.nonfinite import Detect, Propagate, Raise, Replace, Skip, Zero
+from gradcore.nonfinite import (
+    Detect,
+    Propagate,
+    Raise,
+    Replace,
+    Restore,
+    Scale,
+    Skip,
+    Zero,
+    ZeroParameter,
+)
 from gradcore.strategies import GlobalNorm, Value
 
 if TYPE_CHECKING:
     from gradcore.protocols import ClipStrategy, NonfinitePolicy
 
 STRATEGIES: tuple[type[ClipStrategy], ...] = (GlobalNorm, Value)
-POLICIES: tuple[type[NonfinitePolicy], ...] = (Detect, Propagate, Raise, Replace, Skip, Zero)
+POLICIES: tuple[type[NonfinitePolicy], ...] = (
+    Detect,
+    Propagate,
+    Raise,
+    Replace,
+    Restore,
+    Scale,
+    Skip,
+    Zero,
+    ZeroParameter,
+)
 
 
 @hookimpl

@@ -54,6 +54,8 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
     guard.history = history
     guard.steps = state["steps"]
     guard.streak.length = state["consecutive"]
+    if guard.rollback is not None:
+        guard.rollback.forget()  # parameters may have been loaded too
 
 
 def _require_fit(guard: Guard, state: dict[str, Any]) -> None:

@@ -120,6 +120,7 @@ def apply_(
     repair: Repair,
     *,
     gradients: bool = True,
+    factors: Tensor | None = None,
     skip: Tensor | None = None,
     overflow: float = math.inf,
 ) -> None:
@@ -127,8 +128,10 @@ def apply_(
 
     ``table`` is what `measure_table` said of the same list with the same ``overflow``.  One pass
     over the gradients that need it, none over the others; nothing at all where ``skip`` is true.
+    ``factors`` multiply, before the bound, where that is not a `Scale` itself.
     """
-    factors = bound.factors.to(torch.float64) if isinstance(bound, Scale) else ONE
+    factors = bound.factors if isinstance(bound, Scale) else factors
+    factors = ONE if factors is None else factors.to(torch.float64)
     limit = bound.limit if isinstance(bound, Clamp) else math.inf
     values = _values(repair if isinstance(repair, Replace) else None)
     mode = REPAIRS[type(repair)]

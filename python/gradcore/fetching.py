@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from gradcore.errors import PluginError
-from gradcore.plan import Scale
 from gradcore.statistics import ROWS
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ class Fetched:
     """Something is not finite."""
     skip: bool
     stop: bool
+    restore: bool
+    """Parameters and optimizer state are to be rolled back; ``skip`` is true then."""
     parameters: Table | None
     """Float64 ``[4, n + 1]``: NaN, +Inf, -Inf and norm of the parameters, if they were measured."""
     rates: Table | None
@@ -52,13 +53,13 @@ def fetch(
     """Bring statistics, factors, loss, flags and learning rates to the host."""
     of_groups = () if rates is None else rates.of_groups
     table = statistics.table
-    factors = decision.bound.factors if isinstance(decision.bound, Scale) else None
+    factors = decision.factors
     loss = loss.detach() if isinstance(loss, Tensor) else loss
     measured = statistics.parameters_table
     parameters = None if measured is None else measured[OF_PARAMETERS]
-    flags = (~statistics.trusted, decision.skip, decision.stop)
+    flags = (~statistics.trusted, decision.skip, decision.stop, decision.restore)
     if table.is_cpu:
-        event, skip, stop = (flag is not None and bool(flag) for flag in flags)
+        event, skip, stop, restore = (flag is not None and bool(flag) for flag in flags)
         return Fetched(
             table.numpy(),
             ONE if factors is None else factors.detach().double().numpy().copy(),
@@ -66,6 +67,7 @@ def fetch(
             event,
             skip,
             stop,
+            restore,
             None if parameters is None else parameters.cpu().numpy(),
             None if rates is None else rates.of_parameters([float(rate) for rate in of_groups]),
         )
@@ -73,17 +75,18 @@ def fetch(
     parts = [zero if part is None else part for part in (*flags, loss, factors, table, parameters)]
     flat = [torch.as_tensor(part).to(table).reshape(-1) for part in (*parts, *of_groups)]
     host = torch.cat(flat).cpu().numpy()
-    end = 4 + flat[4].numel()
+    end = 5 + flat[5].numel()
     rest = end + table.numel()
-    after = rest + flat[6].numel()
-    event, skip, stop = (bool(flag) for flag in host[:3])
+    after = rest + flat[7].numel()
+    event, skip, stop, restore = (bool(flag) for flag in host[:4])
     return Fetched(
         host[end:rest].reshape(tuple(table.shape)),
-        ONE if factors is None else host[4:end].reshape(tuple(factors.shape)),
-        None if loss is None else float(host[3]),
+        ONE if factors is None else host[5:end].reshape(tuple(factors.shape)),
+        None if loss is None else float(host[4]),
         event,
         skip,
         stop,
+        restore,
         None if parameters is None else host[rest:after].reshape(tuple(parameters.shape)),
         None if rates is None else rates.of_parameters(host[after:]),
     )

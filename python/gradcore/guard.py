@@ -20,6 +20,7 @@ from gradcore.options import several, strategy_of
 from gradcore.parameters import Parameters, Target
 from gradcore.protection import protect
 from gradcore.registry import resolve
+from gradcore.rollback import Rollback
 from gradcore.streak import Streak
 from gradcore.validation import require_count
 from gradcore.watching import close_quietly, emit, with_findings
@@ -91,6 +92,7 @@ class Guard:
         self.measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
         self.bind = Binding(self.nonfinite, self.clip)
         self.bind(self.names)
+        self.rollback = Rollback.of(self.nonfinite)
         self.steps = 0
         self.stepping: Optimizer | None = None
         self._looking = True
@@ -110,6 +112,11 @@ class Guard:
     def names(self) -> tuple[str, ...]:
         """Names of the guarded parameters, in the order of the rows of statistics and reports."""
         return self.parameters.names
+
+    @property
+    def snapshot_bytes(self) -> int:
+        """What the last snapshot takes; 0 before the first, and where the policy wants none."""
+        return 0 if self.rollback is None else self.rollback.nbytes
 
     def step(self, optimizer: Optimizer, *, loss: Tensor | float | None = None) -> Report:
         """Measure, decide, repair, clip; step unless the step is skipped; report.
@@ -148,7 +155,8 @@ class Guard:
 
         A skip sets the gradients of the guarded parameters to None, so that the ``step()`` to come
         changes nothing.  Arguments and errors are those of `step`; ``optimizer`` is the one that
-        will step, so that parameters of it that are not guarded are noticed.
+        will step, so that parameters of it that are not guarded are noticed, and that its state can
+        be rolled back: where it is unknown a policy that restores rolls back parameters alone.
         """
         if optimizer is None:
             self.parameters.refresh()
@@ -175,7 +183,10 @@ class Guard:
         return attach(self, optimizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything with memory, as tensors and plain values."""
+        """Everything with memory, as tensors and plain values.
+
+        Snapshots of a policy that restores are not part of it: the next step takes one.
+        """
         return checkpoint.state_of(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -190,6 +201,8 @@ class Guard:
     def continue_from(self, other: Guard) -> None:
         """Go on with the counters and the history of another guard."""
         self.steps, self.streak, self.history = other.steps, other.streak, other.history
+        if self.rollback is not None:
+            self.rollback = self.rollback.after(other.rollback)
 
     def close(self) -> None:
         """Flush and close the sinks."""

@@ -53,10 +53,20 @@ class Parameters:
     names: tuple[str, ...]
     tensors: list[Tensor]
 
+    @property
+    def optimizer(self) -> Optimizer | None:
+        """The optimizer that is guarded, if it is one and still lives."""
+        return self._optimizer() if self._optimizer else None
+
+    @property
+    def buffers(self) -> dict[str, Tensor]:
+        """The buffers of the module that is guarded, if it is one, by their names."""
+        return {} if self._module is None else dict(self._module.named_buffers())
+
     def refresh(self) -> None:
         """See parameters that were added to the optimizer, or replaced in it."""
-        optimizer = self._optimizer() if self._optimizer else None
-        if optimizer is not None and not _same(tensors_of(optimizer), self._covered):
+        optimizer = self.optimizer
+        if optimizer is not None and not same(tensors_of(optimizer), self._covered):
             self._take(_of_optimizer(optimizer))
             self._covered = tensors_of(optimizer)
 
@@ -67,7 +77,7 @@ class Parameters:
             GradcoreError: It steps parameters that are not guarded.
         """
         tensors = tensors_of(optimizer)
-        if _same(tensors, self._covered):
+        if same(tensors, self._covered):
             return
         self.refresh()
         if self._module is not None:  # parameters may have been added to it, or replaced
@@ -89,8 +99,7 @@ class Parameters:
             optimizer: The one that is going to step, covered before; if not given, the one that is
                 guarded.
         """
-        if optimizer is None and self._optimizer is not None:
-            optimizer = self._optimizer()
+        optimizer = optimizer or self.optimizer
         if optimizer is None:
             return None
         sizes = [len(group["params"]) for group in optimizer.param_groups]
@@ -135,7 +144,8 @@ def listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     return [parameters] if isinstance(parameters, Tensor) else list(parameters)
 
 
-def _same(some: list[Tensor], others: list[Tensor]) -> bool:
+def same(some: list[Tensor], others: list[Tensor]) -> bool:
+    """Whether two lists hold the very same tensors in the same order."""
     return len(some) == len(others) and all(map(operator.is_, some, others))
 
 

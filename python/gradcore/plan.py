@@ -87,8 +87,20 @@ class Stop:
     """0-d bool."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Restore:
+    """Do not step, and roll parameters and optimizer state back to the last snapshot of the guard.
+
+    For policies alone, which say with an attribute ``snapshot_every`` how often one is taken.  The
+    step is a skipped one, and no more than that where there is no snapshot.
+    """
+
+    when: Tensor
+    """0-d bool."""
+
+
 Bound: TypeAlias = Keep | Scale | Clamp
 Repair: TypeAlias = Propagate | ZeroElements | Replace | ZeroParameters
-Verb: TypeAlias = Bound | Repair | Skip | Stop
+Verb: TypeAlias = Bound | Repair | Skip | Stop | Restore
 Plan: TypeAlias = Verb | tuple[Verb, ...]
-"""One verb, or several: at most one `Bound`, at most one `Repair`, any `Skip` and `Stop`."""
+"""One verb, or several: at most one `Bound`, at most one `Repair`, any of the others."""

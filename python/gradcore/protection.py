@@ -37,6 +37,10 @@ def protect(
     decision = decide(statistics, guard.nonfinite, guard.clip)
     host = fetch(statistics, decision, loss, guard.parameters.rates(optimizer))
     require_factors(host.factors, guard.clip or guard.nonfinite)
+    rollback = guard.rollback
+    if rollback is not None:
+        trusted = not (host.event or host.skip)
+        rollback.see(guard.parameters, optimizer, guard.steps, trusted=trusted)
     outcome = Outcome(
         table=host.table,
         measured=statistics.measured,
@@ -44,6 +48,7 @@ def protect(
         bound=decision.bound,
         repair=decision.repair,
         skipped=host.skip,
+        restored=host.restore and rollback is not None and rollback.possible,
         loss=host.loss,
         parameters=host.parameters,
         rates=host.rates,
@@ -51,11 +56,19 @@ def protect(
     report = report_of(guard.steps, guard.names, outcome)
     error = guard.streak.see(report, event=host.event, stop=host.stop)
     if error is not None:
-        return replace(report, skipped=True, repaired=0), error
+        untaken = replace(outcome, skipped=True, restored=False)
+        return report_of(guard.steps, guard.names, untaken), error
+    if report.restored and rollback is not None:
+        rollback.restore()
     if host.skip:
         return report, None
     core.apply_(
-        tensors, statistics.table, decision.bound, decision.repair, overflow=measuring.overflow
+        tensors,
+        statistics.table,
+        decision.bound,
+        decision.repair,
+        factors=decision.factors,
+        overflow=measuring.overflow,
     )
     if not measuring.knows_the_outcome(decision, host):
         after = measuring.again(guard.parameters)

@@ -32,6 +32,7 @@ class Outcome:
     bound: Bound
     repair: Repair
     skipped: bool
+    restored: bool
     loss: float | None
     parameters: Table | None = None
     """Float64 ``[4, n + 1]``: NaN, +Inf, -Inf and norm of the parameters, if they were measured."""
@@ -66,7 +67,8 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     loss_is_finite = outcome.loss is None or math.isfinite(outcome.loss)
     share = 1.0 - counts.total / table[1, -1] if counts.total else 1.0
     ratio = clipped_norm / norm if clipped and math.isfinite(norm) and norm > 0 else 1.0
-    stability = share**4 * math.sqrt(min(1.0, ratio)) * (0.5 if skipped else 1.0)
+    untaken = 0.25 if outcome.restored else 0.5 if skipped else 1.0
+    stability = share**4 * math.sqrt(min(1.0, ratio)) * untaken
     return Report(
         step=step,
         norm=norm,
@@ -76,6 +78,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         nonfinite=counts,
         repaired=repaired,
         skipped=skipped,
+        restored=outcome.restored,
         loss=outcome.loss,
         parameters=ParameterTable(
             names,

@@ -107,6 +107,8 @@ def describe(report: Report) -> str:
 
 def consequence(report: Report) -> str:
     """What is done about it."""
+    if report.restored:
+        return "The step is skipped, parameters and optimizer state are rolled back."
     if report.skipped:
         return "The step is skipped."
     if report.repaired:

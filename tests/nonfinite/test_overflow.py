@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from gradcore.nonfinite import Detect, Raise, Replace, Skip, Zero
+from gradcore.nonfinite import Detect, Raise, Replace, Restore, Scale, Skip, Zero, ZeroParameter
 
-POLICIES = (Detect, Raise, Replace, Skip, Zero)
+POLICIES = (Detect, Raise, Replace, Restore, Scale, Skip, Zero, ZeroParameter)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -7,8 +7,21 @@ those of `gradcore.plan`, some of which are called alike: hence ``plan.Skip`` in
 from gradcore.nonfinite.detect import Detect
 from gradcore.nonfinite.propagate import Propagate
 from gradcore.nonfinite.replace import Replace
+from gradcore.nonfinite.restore import Restore
+from gradcore.nonfinite.scale import Scale
 from gradcore.nonfinite.skip import Skip
 from gradcore.nonfinite.stop import Raise
 from gradcore.nonfinite.zero import Zero
+from gradcore.nonfinite.zero_parameter import ZeroParameter
 
-__all__ = ["Detect", "Propagate", "Raise", "Replace", "Skip", "Zero"]
+__all__ = [
+    "Detect",
+    "Propagate",
+    "Raise",
+    "Replace",
+    "Restore",
+    "Scale",
+    "Skip",
+    "Zero",
+    "ZeroParameter",
+]

@@ -57,7 +57,7 @@ MAY_IMPORT = {
     "checkpoint": "history",
     "watching": "",
     "attachment": "errors torch",
-    "protection": "core decision fetching reporting torch",
+    "protection": "core decision fetching plan reporting torch",
     "guard": "attachment binding checkpoint config history measuring options parameters"
     " protection registry rollback streak validation watching",
     "stepping": "attachment errors guard torch",

@@ -51,6 +51,8 @@ class Guard:
         every: Checks, sinks and history look at every so-manieth step; protection never rests.
         max_consecutive: The so-manieth non-finite step in a row raises; None or inf for never.
         needs: Statistics that reports should hold beyond those always there; see `measure`.
+        check_parameters: Look at the parameters themselves too, which is one more read: one that
+            is not finite makes the step a non-finite one, and policies repair it like a gradient.
 
     Raises:
         ValueError: The target holds nothing, an option cannot be, or a pattern of the strategy
@@ -80,6 +82,7 @@ class Guard:
         every: int = 1,
         max_consecutive: float | None = 100,
         needs: Iterable[str] | str = (),
+        check_parameters: bool = False,
     ) -> None:
         self.parameters = Parameters(target)
         self.clip = strategy_of(max_norm, clip)
@@ -89,7 +92,13 @@ class Guard:
         self.history = History(require_count("history", history))
         self.every = require_count("every", every)
         self.streak = Streak(max_consecutive)
-        self.measuring = Measuring(self.nonfinite, self.clip, (*self.checks, *self.sinks), needs)
+        self.measuring = Measuring(
+            self.nonfinite,
+            self.clip,
+            (*self.checks, *self.sinks),
+            needs,
+            check_parameters=check_parameters,
+        )
         self.bind = Binding(self.nonfinite, self.clip)
         self.bind(self.names)
         self.rollback = Rollback.of(self.nonfinite)

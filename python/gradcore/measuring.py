@@ -34,6 +34,7 @@ class Measuring:
         strategy: Its ``needs`` and ``norm_type``.
         watchers: Checks and sinks, whose ``needs`` count on steps they look at.
         needs: What reports should hold beyond that.
+        check_parameters: Parameters are measured too, and a non-finite one is not to be trusted.
 
     Raises:
         ValueError: A need is unknown, or two ask for norms ``lp`` of different order.
@@ -45,9 +46,13 @@ class Measuring:
         strategy: ClipStrategy | None,
         watchers: Sequence[HealthCheck | Sink],
         needs: Iterable[str] | str,
+        *,
+        check_parameters: bool = False,
     ) -> None:
         deciders = [policy] if strategy is None else [policy, strategy]
-        self._protecting = frozenset[str]().union(*(_needs(part) for part in deciders))
+        self._checks_parameters = check_parameters
+        always = {"parameter_l2"} if check_parameters else set[str]()
+        self._protecting = frozenset(always).union(*(_needs(part) for part in deciders))
         self._looking = self._protecting.union(core.needed(needs), *(_needs(w) for w in watchers))
         orders = {
             float(getattr(part, "norm_type", 2.0))
@@ -65,7 +70,7 @@ class Measuring:
     def __call__(
         self, parameters: Parameters, loss: Tensor | float | None, *, looking: bool
     ) -> Statistics:
-        """One read of the gradients; trusted only if the loss, if there is one, is finite too."""
+        """One read of the gradients; trusted only if all else that is looked at is finite too."""
         try:
             statistics = core.measure(
                 parameters.tensors,
@@ -76,6 +81,13 @@ class Measuring:
             )
         except TypeError as error:
             raise parameters.explain(error) from None
+        if self._checks_parameters and statistics.parameters_table is not None:
+            counts = statistics.parameters_table[2:5, -1].sum().to(statistics.trusted.device)
+            statistics = replace(
+                statistics,
+                trusted=statistics.trusted & (counts == 0),
+                measured=statistics.measured | {"parameter_nonfinite"},
+            )
         if loss is None:
             return statistics
         if not isinstance(loss, (Tensor, float, int)):

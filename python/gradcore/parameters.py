@@ -125,12 +125,14 @@ class Parameters:
 
     def explain(self, error: TypeError) -> TypeError:
         """The error that native code raised, with the name of the parameter it was about."""
-        for name, tensor in zip(self.names, self.tensors, strict=True):
-            try:
-                if tensor.grad is not None:
-                    core.check_supported(tensor.grad)
-            except TypeError as cause:
-                return TypeError(f"The gradient of {name!r} cannot be measured: {cause}")
+        gradients = [tensor.grad for tensor in self.tensors]
+        for what, tensors in (("gradient of", gradients), ("parameter", self.tensors)):
+            for name, tensor in zip(self.names, tensors, strict=True):
+                try:
+                    if tensor is not None:
+                        core.check_supported(tensor)
+                except TypeError as cause:
+                    return TypeError(f"The {what} {name!r} cannot be measured: {cause}")
         return error
 
 

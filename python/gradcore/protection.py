@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from gradcore import core
 from gradcore.decision import decide
 from gradcore.fetching import fetch, require_factors
+from gradcore.plan import Keep, ZeroElements, ZeroParameters
 from gradcore.reporting import Outcome, report_of
 
 if TYPE_CHECKING:
@@ -54,7 +56,9 @@ def protect(
         rates=host.rates,
     )
     report = report_of(guard.steps, guard.names, outcome)
-    error = guard.streak.see(report, event=host.event, stop=host.stop)
+    checked = host.parameters if "parameter_nonfinite" in statistics.measured else None
+    bad = () if checked is None else tuple(compress(guard.names, checked[:3, :-1].sum(0).tolist()))
+    error = guard.streak.see(report, event=host.event, stop=host.stop, parameters=bad)
     if error is not None:
         untaken = replace(outcome, skipped=True, restored=False)
         return report_of(guard.steps, guard.names, untaken), error
@@ -70,6 +74,11 @@ def protect(
         factors=decision.factors,
         overflow=measuring.overflow,
     )
+    if bad and statistics.parameters_table is not None:
+        # What was learnt stays: of a parameter never more is zeroed than is not finite.
+        whole = isinstance(decision.repair, ZeroParameters)
+        repair = ZeroElements() if whole else decision.repair
+        core.apply_(tensors, statistics.parameters_table, Keep(), repair, gradients=False)
     if not measuring.knows_the_outcome(decision, host):
         after = measuring.again(guard.parameters)
         report = report_of(guard.steps, guard.names, replace(outcome, norm_after=after))

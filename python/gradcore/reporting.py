@@ -59,11 +59,15 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     elif scale < 1.0:
         clipped_norm = norm * scale
     clipped = scale < 1.0 or clipped_norm < norm
-    repaired = 0 if skipped or isinstance(outcome.repair, Propagate) else counts.total
     first, last_clean = _first_nonfinite(names, table) if counts.total else (None, None)
     of_parameters = Counts()
     if outcome.parameters is not None:
         of_parameters = Counts(*(int(count) for count in outcome.parameters[:3, -1].tolist()))
+    repaired = counts.total
+    if "parameter_nonfinite" in outcome.measured:
+        repaired += of_parameters.total
+    if skipped or isinstance(outcome.repair, Propagate):
+        repaired = 0
     loss_is_finite = outcome.loss is None or math.isfinite(outcome.loss)
     share = 1.0 - counts.total / table[1, -1] if counts.total else 1.0
     ratio = clipped_norm / norm if clipped and math.isfinite(norm) and norm > 0 else 1.0

@@ -45,10 +45,11 @@ class Statistics:
     """float64 ``[len(ROWS), n + 1]``; the last column is of all gradients taken as one vector."""
 
     trusted: Tensor
-    """0-d bool: gradients and loss are finite, so that a strategy with memory may learn."""
+    """0-d bool: gradients, loss and, if looked at, parameters are finite: memory may learn."""
 
     measured: frozenset[str] = ALWAYS
-    """Names of the rows that were measured, and ``"parameter_l2"``."""
+    """Names of the rows that were measured, ``"parameter_l2"``, and ``"parameter_nonfinite"`` if
+    the parameters themselves are looked at."""
 
     norm_type: float = 2.0
     """The p of ``lp``."""
@@ -114,6 +115,31 @@ class Statistics:
     def nonfinite(self) -> Tensor:
         """Elements that are NaN or infinite; float64 ``[n]``, whole numbers."""
         return self.nan + self.posinf + self.neginf
+
+    @property
+    def parameter_nonfinite(self) -> Tensor:
+        """Elements of each parameter itself that are NaN or infinite; float64 ``[n]``.
+
+        Raises:
+            AttributeError: The guard was not told to look at parameters.
+        """
+        if "parameter_nonfinite" not in self.measured or self.parameters_table is None:
+            raise AttributeError(
+                "parameter_nonfinite was not measured: make the guard with check_parameters=True."
+            )
+        return self.parameters_table[2:5, :-1].sum(0)
+
+    @property
+    def nonfinite_share(self) -> Tensor:
+        """Elements that are not finite, of all: 0-d float64 in [0, 1].
+
+        Of the gradients, or of the parameters where those were looked at and more is lost.
+        """
+        share = self.table[2:5, -1].sum() / self.table[1, -1].clamp(min=1.0)
+        if "parameter_nonfinite" in self.measured and self.parameters_table is not None:
+            numel = self.parameters_table[1, -1].clamp(min=1.0)
+            share = share.maximum(self.parameters_table[2:5, -1].sum() / numel)
+        return share
 
     @property
     def l2(self) -> Tensor:

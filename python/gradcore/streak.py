@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gradcore.errors import NonfiniteGradientError
@@ -34,8 +35,16 @@ class Streak:
         self.length = 0
         self.skips = 0
 
-    def see(self, report: Report, *, event: bool, stop: bool) -> NonfiniteGradientError | None:
+    def see(
+        self, report: Report, *, event: bool, stop: bool, parameters: Sequence[str] = ()
+    ) -> NonfiniteGradientError | None:
         """Take in one step, before anything is changed.
+
+        Args:
+            report: Of the step.
+            event: Something was not finite.
+            stop: The policy or the strategy says stop.
+            parameters: Names of the parameters that are not finite themselves, if that is known.
 
         Returns:
             What to raise if the policy says stop, or there were too many in a row.
@@ -55,17 +64,19 @@ class Streak:
             cure = "Lower the learning rate"
             if report.nonfinite.total:
                 cure += ', or repair with nonfinite="zero"'
-            return NonfiniteGradientError(f"{describe(report)} {cure}.")
+            return NonfiniteGradientError(f"{describe(report, parameters)} {cure}.")
         if self.limit is not None and self.length >= self.limit:
             return NonfiniteGradientError(
-                f"{describe(report)} It was non-finite step number {self.length} in a row, and "
-                f"max_consecutive={self.limit}. Training has broken down: go back to a checkpoint "
-                "and lower the learning rate."
+                f"{describe(report, parameters)} It was non-finite step number {self.length} in a "
+                f"row, and max_consecutive={self.limit}. Training has broken down: go back to a "
+                "checkpoint and lower the learning rate."
             )
         if self.length == 1:
-            logger.warning("%s %s", describe(report), consequence(report))
+            logger.warning("%s %s", describe(report, parameters), consequence(report))
         elif self.length in REMINDERS:
-            logger.warning("%d non-finite steps in a row. %s", self.length, describe(report))
+            logger.warning(
+                "%d non-finite steps in a row. %s", self.length, describe(report, parameters)
+            )
         return None
 
     def _see_skip(self, report: Report, *, stop: bool) -> NonfiniteGradientError | None:
@@ -84,11 +95,22 @@ class Streak:
         return None
 
 
-def describe(report: Report) -> str:
-    """What was not finite, where and when, in a sentence."""
-    if report.nonfinite.total == 0:
-        loss = "" if report.loss is None else f"The loss is {report.loss} (step {report.step})."
-        return loss or f"A step was not to be trusted (step {report.step})."
+def describe(report: Report, parameters: Sequence[str] = ()) -> str:
+    """What was not finite, where and when, in a sentence or a few."""
+    sentences = [_of_gradients(report)] if report.nonfinite.total else []
+    if parameters:
+        count = report.nonfinite_parameters.total
+        sentences.append(
+            f"{count} elements of parameters themselves are NaN or infinite, in "
+            f"{_listed(map(repr, parameters))} (step {report.step})."
+        )
+    if report.loss is not None and not math.isfinite(report.loss):
+        when = "" if sentences else f" (step {report.step})"
+        sentences.append(f"The loss is {report.loss}{when}.")
+    return " ".join(sentences) or f"A step was not to be trusted (step {report.step})."
+
+
+def _of_gradients(report: Report) -> str:
     bad = [row for row in report.parameters if row.nan or row.posinf or row.neginf]
     first = next(row for row in bad if row.name == report.first_nonfinite)
     count = first.nan + first.posinf + first.neginf
@@ -97,12 +119,13 @@ def describe(report: Report) -> str:
         f"(step {report.step})."
     )
     others = [repr(row.name) for row in reversed(bad) if row.name != first.name]
-    if others:
-        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-        sentence += f" So are some of {', '.join(others[:NAMED])}{more}."
-    if report.loss is not None and not math.isfinite(report.loss):
-        sentence += f" The loss is {report.loss}."
-    return sentence
+    return f"{sentence} So are some of {_listed(others)}." if others else sentence
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = f" and {len(every) - NAMED} more" if len(every) > NAMED else ""
+    return ", ".join(every[:NAMED]) + more
 
 
 def consequence(report: Report) -> str:
@@ -113,6 +136,6 @@ def consequence(report: Report) -> str:
         return "The step is skipped."
     if report.repaired:
         return f"{report.repaired} elements are repaired."
-    if report.nonfinite.total:
+    if report.nonfinite.total or report.nonfinite_parameters.total:
         return "They are left as they are."
     return "The step is taken all the same."

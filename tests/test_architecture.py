@@ -37,6 +37,9 @@ MAY_IMPORT = {
     "strategies.*": "plan validation",
     "nonfinite": "nonfinite.*",
     "nonfinite.*": "plan validation torch",
+    # prevention, for models and losses: stands by itself
+    "numerics": "numerics.*",
+    "numerics.*": "numerics.* validation torch",
     # who offers what
     "hooks": "",
     "builtin": "hooks nonfinite strategies",

@@ -10,7 +10,7 @@ import torch
 import gradcore
 from gradients import parameter, parameters
 
-OPTIONAL = ("l1", "max_abs", "sum", "zeros", "lp", "parameter_l2")
+OPTIONAL = ("l1", "max_abs", "sum", "zeros", "lp", "parameter_l2", "unit_l2", "parameter_unit_l2")
 
 
 @pytest.fixture
@@ -50,6 +50,8 @@ def test_all_of_them_can_be_asked_for(needs, owners):
     assert statistics.zeros.tolist() == [1, 0]
     assert statistics.lp.tolist() == [5.0, 5.0]
     assert statistics.parameter_l2.tolist() == [0.0, 0.0]
+    assert statistics.unit_l2.tolist() == [5.0, 5.0]
+    assert statistics.parameter_unit_l2.tolist() == [0.0, 0.0]
 
 
 def test_what_is_always_there(owners):

@@ -1,12 +1,14 @@
 // The whole native/Python seam. Conversions only: no arithmetic, no policy, no defaults.
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/tensor.h>
 #include <pybind11/stl.h>
 #include <torch/csrc/Exceptions.h>
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
 
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "tensors/capabilities.hpp"
@@ -51,6 +53,31 @@ void apply_(const py::list& tensors, bool gradients, const at::Tensor& table,
   gradcore::apply_(list, table, factors, skip, {repair, view(replacement), overflow, limit});
 }
 
+/// The table, the norms of units, and how many units each tensor has.
+std::tuple<at::Tensor, at::Tensor, at::Tensor> measure_units(const py::list& tensors,
+                                                             bool gradients, std::int64_t axis,
+                                                             std::int64_t needs, double norm_type,
+                                                             double overflow,
+                                                             const Replacement& replacement) {
+  const auto list = unpack(tensors, gradients);
+  const auto counts = gradcore::units_of(unpack(tensors, false), axis);
+  const py::gil_scoped_release release;
+  const auto [table, norms] = gradcore::measure_units(
+      list, {counts, axis}, {needs, norm_type, overflow, view(replacement)});
+  return {table, norms, at::tensor(counts)};
+}
+
+void apply_units_(const py::list& tensors, bool gradients, std::int64_t axis,
+                  const at::Tensor& table, const at::Tensor& factors,
+                  const std::optional<at::Tensor>& skip, std::int64_t repair,
+                  const Replacement& replacement, double overflow) {
+  const auto list = unpack(tensors, gradients);
+  const auto counts = gradcore::units_of(unpack(tensors, false), axis);
+  const py::gil_scoped_release release;
+  gradcore::apply_units_(list, table, factors, skip, {counts, axis},
+                         {repair, view(replacement), overflow, INFINITY});
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
@@ -61,6 +88,13 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("apply_", torch::wrap_pybind_function(apply_), py::arg("tensors"), py::arg("gradients"),
         py::arg("table"), py::arg("factors"), py::arg("skip"), py::arg("repair"),
         py::arg("replacement"), py::arg("overflow"), py::arg("limit"), py::pos_only());
+  m.def("measure_units", torch::wrap_pybind_function(measure_units), py::arg("tensors"),
+        py::arg("gradients"), py::arg("unit_axis"), py::arg("needs"), py::arg("norm_type"),
+        py::arg("overflow"), py::arg("replacement"), py::pos_only());
+  m.def("apply_units_", torch::wrap_pybind_function(apply_units_), py::arg("tensors"),
+        py::arg("gradients"), py::arg("unit_axis"), py::arg("table"), py::arg("factors"),
+        py::arg("skip"), py::arg("repair"), py::arg("replacement"), py::arg("overflow"),
+        py::pos_only());
   m.def("check_supported", torch::wrap_pybind_function(gradcore::check_supported),
         py::arg("tensor"), py::pos_only());
   m.attr("cpu") = py::tuple(py::cast(gradcore::compiled_capabilities()));

@@ -21,18 +21,19 @@ const Capability& chosen() noexcept {
 
 const Capability* capabilities() noexcept {
   static const Capability list[] = {
-      {"baseline", true, baseline::measure, baseline::apply},
+      {"baseline", true, baseline::measure, baseline::apply, baseline::measure_units,
+       baseline::apply_units},
 #ifdef GRADCORE_X86
       {"avx2",
        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("f16c"),
-       avx2::measure, avx2::apply},
+       avx2::measure, avx2::apply, avx2::measure_units, avx2::apply_units},
       {"avx512",
        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"),
-       avx512::measure, avx512::apply},
+       avx512::measure, avx512::apply, avx512::measure_units, avx512::apply_units},
 #endif
-      {nullptr, false, nullptr, nullptr},
+      {nullptr, false, nullptr, nullptr, nullptr, nullptr},
   };
   return list;
 }
@@ -49,6 +50,16 @@ Partial measure(Number number, const void* data, std::int64_t count,
 
 void apply(Number number, void* data, std::int64_t count, const Change& change) noexcept {
   capability().apply(number, data, count, change);
+}
+
+void measure_units(const Stretch& stretch, const void* data, const UnitLayout& layout,
+                   const Request& request, std::int64_t first, SumOfSquares* squares) noexcept {
+  capability().measure_units(stretch, data, layout, request, first, squares);
+}
+
+void apply_units(const Stretch& stretch, void* data, const UnitLayout& layout,
+                 const double* factors, Change change) noexcept {
+  capability().apply_units(stretch, data, layout, factors, change);
 }
 
 }  // namespace gradcore

@@ -5,15 +5,20 @@
 
 #include "kernels/apply.hpp"
 #include "kernels/measure.hpp"
+#include "kernels/units.hpp"
 
 namespace gradcore {
 
 // Each is compiled from the same sources; the name of the namespace is GRADCORE_CAPABILITY there.
-#define GRADCORE_KERNELS(capability)                                                        \
-  namespace capability {                                                                    \
-  Partial measure(Number number, const void* data, std::int64_t count,                      \
-                  const Request& request) noexcept;                                         \
-  void apply(Number number, void* data, std::int64_t count, const Change& change) noexcept; \
+#define GRADCORE_KERNELS(capability)                                                              \
+  namespace capability {                                                                          \
+  Partial measure(Number number, const void* data, std::int64_t count,                            \
+                  const Request& request) noexcept;                                               \
+  void apply(Number number, void* data, std::int64_t count, const Change& change) noexcept;       \
+  void measure_units(const Stretch& stretch, const void* data, const UnitLayout& layout,          \
+                     const Request& request, std::int64_t first, SumOfSquares* squares) noexcept; \
+  void apply_units(const Stretch& stretch, void* data, const UnitLayout& layout,                  \
+                   const double* factors, Change change) noexcept;                                \
   }
 GRADCORE_KERNELS(baseline)
 #ifdef GRADCORE_X86
@@ -28,6 +33,8 @@ struct Capability {
   bool supported;  ///< by the processor at hand
   decltype(&baseline::measure) measure;
   decltype(&baseline::apply) apply;
+  decltype(&baseline::measure_units) measure_units;
+  decltype(&baseline::apply_units) apply_units;
 };
 
 /// All that were compiled in, from the plainest to the fastest; the last one has no name.

@@ -2,6 +2,7 @@
 
 #include <type_traits>
 
+#include "kernels/sums.hpp"
 #include "kernels/table.hpp"
 
 namespace gradcore {
@@ -177,12 +178,6 @@ Partial measure_everything(const Element* element, std::int64_t count) noexcept 
   return found;
 }
 
-/// Below this a sum of squares of doubles may have lost some that were too small: sqrt is 1e-100.
-constexpr double kSmallest = 1e-200;
-
-/// Sums are rounded: one that comes this near to the square of `overflow` does not clear a block.
-constexpr double kDoubt = 1.0 + 0x1p-16;
-
 template <class Part>
 bool all_zero(const Part* part, std::int64_t count) noexcept {
   bool found = false;
@@ -194,7 +189,6 @@ template <class Element>
 Partial measure_elements(const Element* element, std::int64_t count,
                          const Request& request) noexcept {
   using Part = typename PartOf<Element>::type;
-  constexpr bool kWide = std::is_same_v<Part, double>;
   if (needs_powers(request)) return measure_carefully(element, count, request);
 
   const auto* part = reinterpret_cast<const Part*>(element);
@@ -205,11 +199,11 @@ Partial measure_elements(const Element* element, std::int64_t count,
   } else {
     found.squares.sum = sum_of_any_squares(part, parts);
   }
-  // No part is larger than the root of the sum, so one look at the sum clears the whole block.
+  // One look at the sum clears the whole block.
   const double sum = found.squares.sum;
-  const bool ordinary = std::isfinite(sum) && sum * kDoubt <= request.overflow * request.overflow;
-  const bool lossless = !kWide || sum >= kSmallest || (sum == 0.0 && all_zero(part, parts));
-  return ordinary && lossless ? found : measure_carefully(element, count, request);
+  const bool good = ordinary(sum, request.overflow) &&
+                    (lossless<Part>(sum) || (sum == 0.0 && all_zero(part, parts)));
+  return good ? found : measure_carefully(element, count, request);
 }
 
 }  // namespace

@@ -23,6 +23,10 @@ struct SumOfSquares {
   SumOfSquares& operator+=(SumOfSquares other) noexcept {
     if (other.sum == 0.0) return *this;
     if (sum == 0.0) return *this = other;
+    if (exponent == other.exponent) {  // nearly always, and what follows is slow
+      sum += other.sum;
+      return *this;
+    }
     if (exponent < other.exponent) std::swap(*this, other);
     sum += std::ldexp(other.sum, 2 * (other.exponent - exponent));
     return *this;

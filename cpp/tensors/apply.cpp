@@ -5,12 +5,27 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/apply.hpp"
+#include "kernels/table.hpp"
 #include "tensors/blocks.hpp"
 #include "tensors/gradients.hpp"
 
 namespace gradcore {
 namespace {
+
+/// What of `change` one gradient needs, by what was measured of it.
+Change needed(Change change, const double* column, std::int64_t stride, double factor) {
+  const auto at = [&](Row row) { return column[row * stride]; };
+  const bool ordinary = all_finite(column, stride);
+  if (ordinary) change.repair = kPropagate;
+  change.factor = factor;
+  // Not measured is NaN, and so is not known to be within the limit.
+  if (ordinary && at(kMaxAbs) * std::fabs(factor) <= change.limit) {
+    change.limit = std::numeric_limits<double>::infinity();
+  }
+  return change;
+}
+
+}  // namespace
 
 Change change_of(const ApplyOptions& options) {
   Change change;
@@ -24,38 +39,32 @@ Change change_of(const ApplyOptions& options) {
   return change;
 }
 
-/// What of `change` one gradient needs, by what was measured of it.
-Change needed(Change change, const double* column, std::int64_t stride, double factor) {
-  const auto at = [&](Row row) { return column[row * stride]; };
-  const bool ordinary = at(kNan) + at(kPosinf) + at(kNeginf) == 0.0;
-  if (ordinary) change.repair = kPropagate;
-  change.factor = factor;
-  // Not measured is NaN, and so is not known to be within the limit.
-  if (ordinary && at(kMaxAbs) * std::fabs(factor) <= change.limit) {
-    change.limit = std::numeric_limits<double>::infinity();
-  }
-  return change;
+bool all_finite(const double* column, std::int64_t stride) {
+  return column[kNan * stride] + column[kPosinf * stride] + column[kNeginf * stride] == 0.0;
 }
 
-}  // namespace
-
-void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Tensor& factors,
-                const std::optional<at::Tensor>& skip, const ApplyOptions& options) {
+void check_measured(at::TensorList gradients, const at::Tensor& table) {
   const auto n = static_cast<std::int64_t>(gradients.size());
   TORCH_CHECK_VALUE(table.dim() == 2 && table.size(0) == kRows && table.size(1) == n + 1 &&
                         table.scalar_type() == at::kDouble,
                     "apply_() takes the float64 table [", static_cast<int>(kRows), ", ", n + 1,
                     "] that measure() gave for the same list; got ", table.scalar_type(), " ",
                     table.sizes(), ".");
-  TORCH_CHECK_VALUE(factors.scalar_type() == at::kDouble &&
-                        (factors.dim() == 0 || (factors.dim() == 1 && factors.size(0) == n)),
-                    "apply_() takes float64 factors, one for all (0-d) or one for each of the ", n,
-                    " gradients; got ", factors.scalar_type(), " ", factors.sizes(), ".");
   for (const at::Tensor& gradient : gradients) {
     TORCH_CHECK_TYPE(
         !gradient.defined() || gradient.layout() != c10::kSparse || gradient.is_coalesced(),
         "apply_() takes coalesced sparse tensors; got one that is not. Call .coalesce() on it.");
   }
+}
+
+void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Tensor& factors,
+                const std::optional<at::Tensor>& skip, const ApplyOptions& options) {
+  check_measured(gradients, table);
+  const auto n = static_cast<std::int64_t>(gradients.size());
+  TORCH_CHECK_VALUE(factors.scalar_type() == at::kDouble &&
+                        (factors.dim() == 0 || (factors.dim() == 1 && factors.size(0) == n)),
+                    "apply_() takes float64 factors, one for all (0-d) or one for each of the ", n,
+                    " gradients; got ", factors.scalar_type(), " ", factors.sizes(), ".");
   TORCH_CHECK_VALUE(table.is_cpu() && factors.is_cpu(),
                     "apply_() takes the table and the factors on the device of the gradients, cpu; "
                     "got ",

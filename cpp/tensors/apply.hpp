@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "kernels/apply.hpp"
 #include "tensors/measure.hpp"
 
 namespace gradcore {
@@ -24,5 +25,15 @@ struct ApplyOptions {
 /// a factor of exactly 1 changes no bit. Nothing happens where `skip` is given and true.
 void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Tensor& factors,
                 const std::optional<at::Tensor>& skip, const ApplyOptions& options);
+
+/// `options` as kernels take them.
+Change change_of(const ApplyOptions& options);
+
+/// Throws unless `table` is one that `measure` gave for as many gradients, and sparse ones are
+/// coalesced.
+void check_measured(at::TensorList gradients, const at::Tensor& table);
+
+/// Whether a column of the table, `stride` numbers a row, tells of nothing that is not finite.
+bool all_finite(const double* column, std::int64_t stride);
 
 }  // namespace gradcore

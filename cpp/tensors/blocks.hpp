@@ -19,9 +19,16 @@ struct Block {
 /// order. An empty `chosen` means all.
 std::vector<Block> cut(const std::vector<Elements>& list, const std::vector<bool>& chosen = {});
 
+/// Bytes of a block that is not the last of its gradient.
+constexpr std::int64_t kBlockBytes = 128 * 1024;
+
 /// Calls visit(i) for every block, from several threads if there is enough to do for them. A thread
 /// gets a contiguous range of about as many bytes as the others.
 void for_each_block(const std::vector<Elements>& list, const std::vector<Block>& blocks,
                     const std::function<void(std::size_t)>& visit);
+
+/// The same for pieces of work of any kind: `ends` holds the bytes up to and with each.
+void share_out(const std::vector<std::int64_t>& ends,
+               const std::function<void(std::size_t)>& visit);
 
 }  // namespace gradcore

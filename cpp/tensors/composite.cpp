@@ -8,65 +8,12 @@
 
 #include "kernels/table.hpp"
 #include "tensors/gradients.hpp"
+#include "tensors/parts.hpp"
 
 namespace gradcore {
 namespace {
 
 using at::Tensor;
-
-// Metal has no float64; there numbers are as good as float32 can make them.
-c10::ScalarType wide(c10::Device device) { return device.is_mps() ? at::kFloat : at::kDouble; }
-
-/// The parts of every element in wide precision: [elements, 1] or [elements, 2].
-Tensor parts_of(const Tensor& dense) {
-  const Tensor parts = dense.is_complex() ? at::view_as_real(dense) : dense.unsqueeze(-1);
-  return parts.reshape({-1, parts.size(-1)}).to(wide(dense.device()));
-}
-
-struct Marks {
-  Tensor nan, posinf, neginf;                               // of parts
-  Tensor element_nan, element_posinf, element_neginf, bad;  // of elements
-
-  Marks(const Tensor& parts, double overflow)
-      : nan(parts.isnan()),
-        posinf(parts.gt(overflow).logical_or_(parts.isposinf())),
-        neginf(parts.lt(-overflow).logical_or_(parts.isneginf())),
-        element_nan(nan.any(-1)),
-        element_posinf(posinf.any(-1).logical_and_(element_nan.logical_not())),
-        element_neginf(
-            neginf.any(-1).logical_and_(element_nan.logical_or(element_posinf).logical_not())),
-        bad(element_nan.logical_or(element_posinf).logical_or_(element_neginf)) {}
-};
-
-double largest(c10::ScalarType type) {
-  switch (type) {
-    case at::kHalf:
-    case at::kComplexHalf:
-      return 65504.0;
-    case at::kBFloat16:
-      return 0x1.fep127;
-    case at::kFloat:
-    case at::kComplexFloat:
-      return std::numeric_limits<float>::max();
-    default:
-      return std::numeric_limits<double>::max();
-  }
-}
-
-Tensor replaced(const Tensor& parts, const Marks& marks, const Values& by, c10::ScalarType type) {
-  if (!by) return parts.masked_fill(marks.bad.unsqueeze(-1), 0.0);
-  const double bound = largest(type);
-  const auto value = [&](std::size_t i) {  // as the dtype can hold it
-    return at::scalar_tensor(std::clamp((*by)[i], -bound, bound), at::kDouble)
-        .to(c10::toRealValueType(type))
-        .item<double>();
-  };
-  return parts.masked_fill(marks.nan, value(0))
-      .masked_fill_(marks.posinf, value(1))
-      .masked_fill_(marks.neginf, value(2));
-}
-
-Tensor safe(const Tensor& scale) { return at::where(scale > 0, scale, at::ones_like(scale)); }
 
 /// sqrt(sum |x|^2) over everything, divided by the largest first so that no square overflows.
 Tensor scaled_norm(const Tensor& values, const Tensor& scale) {
@@ -76,9 +23,7 @@ Tensor scaled_norm(const Tensor& values, const Tensor& scale) {
 
 Tensor column_of(const Tensor& gradient, const MeasureOptions& options) {
   check_supported(gradient);
-  const bool sparse = gradient.layout() == c10::kSparse;
-  const Tensor dense =
-      sparse ? gradient.coalesce()._values() : gradient.resolve_conj().resolve_neg();
+  const Tensor dense = dense_of(gradient);
   const Tensor parts = parts_of(dense);
   const Tensor nothing = at::full({}, std::numeric_limits<double>::quiet_NaN(), parts.options());
   const Tensor zero = at::zeros({}, parts.options());
@@ -161,38 +106,43 @@ Tensor measure_composite(at::TensorList gradients, const MeasureOptions& options
 
 void apply_composite_(at::TensorList gradients, const Tensor& /*table*/, const Tensor& factors,
                       const std::optional<Tensor>& skip, const ApplyOptions& options) {
-  const at::NoGradGuard no_grad;
   for (std::size_t i = 0; i < gradients.size(); ++i) {
-    const bool sparse = gradients[i].layout() == c10::kSparse;
-    const Tensor memory = sparse ? gradients[i]._values() : gradients[i];
-    const Tensor dense = memory.resolve_conj().resolve_neg();
-    const Tensor parts = parts_of(dense);
     const Tensor factor = factors.dim() == 0 ? factors : factors[static_cast<std::int64_t>(i)];
-    const Marks marks(parts, options.overflow);
-    Tensor values = parts;
-    if (options.repair == kZeroElements)
-      values = replaced(parts, marks, std::nullopt, dense.scalar_type());
-    if (options.repair == kReplace)
-      values = replaced(parts, marks, options.replacement, dense.scalar_type());
-    if (options.repair == kZeroParameters) values = parts.masked_fill(marks.bad.any(), 0.0);
-    values = at::where(factor == 1, values, values * factor.to(values.scalar_type()));
-    if (options.limit < std::numeric_limits<double>::infinity())
-      values = clamped(values, options.limit);
-    const Tensor unchanged = values.eq(parts).logical_and_(values.signbit().eq(parts.signbit()));
-    const Tensor keep = skip ? unchanged.logical_or(*skip) : unchanged;
-    const Tensor was = dense.is_complex() ? at::view_as_real(dense) : dense.unsqueeze(-1);
-    const Tensor now = at::where(keep.view_as(was), was, values.to(was.scalar_type()).view_as(was));
-    Tensor to = dense.is_complex() ? at::view_as_complex(now.contiguous()) : now.squeeze(-1);
-    // An expanded gradient is one stretch of memory, written once.
-    Tensor target = memory;
-    for (std::int64_t d = 0; d < target.dim(); ++d) {
-      if (target.stride(d) == 0 && target.size(d) > 1) {
-        target = target.narrow(d, 0, 1);
-        to = to.narrow(d, 0, 1);
-      }
-    }
-    target.copy_(to);
+    rewrite_composite_(gradients[i], factor, skip, options);
   }
+}
+
+void rewrite_composite_(const Tensor& gradient, const Tensor& factor,
+                        const std::optional<Tensor>& skip, const ApplyOptions& options) {
+  const at::NoGradGuard no_grad;
+  const bool sparse = gradient.layout() == c10::kSparse;
+  const Tensor memory = sparse ? gradient._values() : gradient;
+  const Tensor dense = memory.resolve_conj().resolve_neg();
+  const Tensor parts = parts_of(dense);
+  const Marks marks(parts, options.overflow);
+  Tensor values = parts;
+  if (options.repair == kZeroElements)
+    values = replaced(parts, marks, std::nullopt, dense.scalar_type());
+  if (options.repair == kReplace)
+    values = replaced(parts, marks, options.replacement, dense.scalar_type());
+  if (options.repair == kZeroParameters) values = parts.masked_fill(marks.bad.any(), 0.0);
+  values = at::where(factor == 1, values, values * factor.to(values.scalar_type()));
+  if (options.limit < std::numeric_limits<double>::infinity())
+    values = clamped(values, options.limit);
+  const Tensor unchanged = values.eq(parts).logical_and_(values.signbit().eq(parts.signbit()));
+  const Tensor keep = skip ? unchanged.logical_or(*skip) : unchanged;
+  const Tensor was = dense.is_complex() ? at::view_as_real(dense) : dense.unsqueeze(-1);
+  const Tensor now = at::where(keep.view_as(was), was, values.to(was.scalar_type()).view_as(was));
+  Tensor to = dense.is_complex() ? at::view_as_complex(now.contiguous()) : now.squeeze(-1);
+  // An expanded gradient is one stretch of memory, written once.
+  Tensor target = memory;
+  for (std::int64_t d = 0; d < target.dim(); ++d) {
+    if (target.stride(d) == 0 && target.size(d) > 1) {
+      target = target.narrow(d, 0, 1);
+      to = to.narrow(d, 0, 1);
+    }
+  }
+  target.copy_(to);
 }
 
 }  // namespace gradcore

@@ -87,7 +87,9 @@ Elements elements_of(const at::Tensor& tensor) {
   found.number = number_of(tensor.scalar_type());
   found.dense = tensor;
   if (tensor.layout() == c10::kSparse) {
-    found.dense = (tensor.is_coalesced() ? tensor : tensor.coalesce())._values();
+    const at::Tensor coalesced = tensor.is_coalesced() ? tensor : tensor.coalesce();
+    found.dense = coalesced._values();
+    found.indices = coalesced._indices();
   }
   const bool lazy = tensor.is_conj() || tensor.is_neg();
   if (lazy || !found.dense.is_non_overlapping_and_dense()) {

@@ -19,6 +19,7 @@ struct Elements {
   std::int64_t times = 1;  ///< how often an expanded gradient holds each of them
   at::Tensor dense;        ///< the memory at `data`
   at::Tensor original;     ///< defined if `dense` is a copy that has to be written back here
+  at::Tensor indices;      ///< of a sparse gradient: [sparse dimensions, rows of `dense`]
 };
 
 /// The gradients of `parameters`, undefined where there is none. A sparse gradient that is not

@@ -3,28 +3,11 @@
 #include <ATen/ops/full.h>
 
 #include <limits>
-#include <vector>
 
-#include "kernels/measure.hpp"
 #include "kernels/table.hpp"
-#include "tensors/blocks.hpp"
-#include "tensors/gradients.hpp"
 
 namespace gradcore {
 namespace {
-
-Request request_of(const MeasureOptions& options) {
-  Request request;
-  request.needs = static_cast<int>(options.needs);
-  request.p = options.norm_type;
-  request.overflow = options.overflow;
-  if (options.replacement) {
-    const auto values = *options.replacement;
-    request.replace = true;
-    request.replacement = {values[0], values[1], values[2]};
-  }
-  return request;
-}
 
 void write_column(double* column, std::int64_t stride, const Partial& found,
                   const Request& request) {
@@ -48,6 +31,19 @@ void write_column(double* column, std::int64_t stride, const Partial& found,
 
 }  // namespace
 
+Request request_of(const MeasureOptions& options) {
+  Request request;
+  request.needs = static_cast<int>(options.needs);
+  request.p = options.norm_type;
+  request.overflow = options.overflow;
+  if (options.replacement) {
+    const auto values = *options.replacement;
+    request.replace = true;
+    request.replacement = {values[0], values[1], values[2]};
+  }
+  return request;
+}
+
 at::Tensor measure_cpu(at::TensorList gradients, const MeasureOptions& options) {
   const Request request = request_of(options);
   const std::vector<Elements> list = elements_of(gradients);
@@ -60,7 +56,11 @@ at::Tensor measure_cpu(at::TensorList gradients, const MeasureOptions& options) 
     const auto offset = block.begin * static_cast<std::int64_t>(elements.dense.element_size());
     partials[i] = measure(elements.number, data + offset, block.count, request);
   });
+  return table_of(list, blocks, partials, request);
+}
 
+at::Tensor table_of(const std::vector<Elements>& list, const std::vector<Block>& blocks,
+                    const std::vector<Partial>& partials, const Request& request) {
   const auto n = static_cast<std::int64_t>(list.size());
   const std::int64_t stride = n + 1;
   at::Tensor table =

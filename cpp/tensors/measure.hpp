@@ -4,6 +4,11 @@
 #include <ATen/core/Tensor.h>
 
 #include <optional>
+#include <vector>
+
+#include "kernels/measure.hpp"
+#include "tensors/blocks.hpp"
+#include "tensors/gradients.hpp"
 
 namespace gradcore {
 
@@ -23,5 +28,12 @@ struct MeasureOptions {
 /// Undefined tensors are absent; memory that is listed twice counts once. Throws c10::TypeError for
 /// tensors that `check_supported` refuses.
 at::Tensor measure_cpu(at::TensorList gradients, const MeasureOptions& options);
+
+/// `options` as kernels take them.
+Request request_of(const MeasureOptions& options);
+
+/// The table, of partial results for every block of `list` in order.
+at::Tensor table_of(const std::vector<Elements>& list, const std::vector<Block>& blocks,
+                    const std::vector<Partial>& partials, const Request& request);
 
 }  // namespace gradcore

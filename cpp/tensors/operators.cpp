@@ -26,13 +26,6 @@ constexpr const char* kApplySchema =
     "replacement, "
     "float overflow, float limit) -> ()";
 
-Values checked(Values replacement) {
-  TORCH_CHECK_VALUE(!replacement || replacement->size() == 3,
-                    "replacement must be three numbers, for NaN, +Inf and -Inf; got ",
-                    replacement->size(), ".");
-  return replacement;
-}
-
 // One adapter for each verb: from the operator's flat arguments to options.
 template <Tensor (*run)(TensorList, const MeasureOptions&)>
 Tensor measure_operator(TensorList gradients, std::int64_t needs, double norm_type, double overflow,
@@ -77,12 +70,6 @@ std::vector<Tensor> first_of_each_device(TensorList gradients) {
   return firsts;
 }
 
-bool on_cpu(TensorList gradients) {
-  return std::all_of(gradients.begin(), gradients.end(), [](const Tensor& gradient) {
-    return !gradient.defined() || gradient.device().is_cpu();
-  });
-}
-
 template <class Function>
 auto operator_named(const char* name) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(name, "").typed<Function>();
@@ -104,6 +91,19 @@ std::vector<Tensor> plain(TensorList gradients) {
 }
 
 }  // namespace
+
+Values checked(Values replacement) {
+  TORCH_CHECK_VALUE(!replacement || replacement->size() == 3,
+                    "replacement must be three numbers, for NaN, +Inf and -Inf; got ",
+                    replacement->size(), ".");
+  return replacement;
+}
+
+bool on_cpu(TensorList gradients) {
+  return std::all_of(gradients.begin(), gradients.end(), [](const Tensor& gradient) {
+    return !gradient.defined() || gradient.device().is_cpu();
+  });
+}
 
 Tensor measure(TensorList given, const MeasureOptions& options) {
   if (on_cpu(given)) return measure_cpu(given, options);

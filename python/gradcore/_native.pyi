@@ -29,4 +29,26 @@ def apply_(
     limit: float,
     /,
 ) -> None: ...
+def measure_units(
+    tensors: list[Tensor],
+    gradients: bool,
+    unit_axis: int,
+    needs: int,
+    norm_type: float,
+    overflow: float,
+    replacement: list[float] | None,
+    /,
+) -> tuple[Tensor, Tensor, Tensor]: ...
+def apply_units_(
+    tensors: list[Tensor],
+    gradients: bool,
+    unit_axis: int,
+    table: Tensor,
+    factors: Tensor,
+    skip: Tensor | None,
+    repair: int,
+    replacement: list[float] | None,
+    overflow: float,
+    /,
+) -> None: ...
 def check_supported(tensor: Tensor, /) -> None: ...

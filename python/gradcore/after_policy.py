@@ -44,9 +44,13 @@ def after_policy(statistics: Statistics, repair: Repair, bound: Bound) -> Statis
     for name, order in (("l2", 2.0), ("max_abs", float("inf")), ("lp", statistics.norm_type)):
         row = ROWS.index(name)
         table[row, -1] = _norm(table[row, :-1], order)
+    units = statistics.per_unit
+    if units is not None and units.l2 is not None:
+        units = replace(units, l2=units.l2 * (units.spread(factors) if factors.ndim else factors))
     # To the last bit what was measured where nothing is changed: a norm may lie on a bound.
     changed = (factors != 1.0).any()
-    return replace(statistics, table=torch.where(changed, table, statistics.table))
+    table = torch.where(changed, table, statistics.table)
+    return replace(statistics, table=table, per_unit=units)
 
 
 def _norm(values: Tensor, order: float) -> Tensor:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor
 
 from gradcore.loading import native
-from gradcore.plan import Clamp, Propagate, Replace, Scale, ZeroElements, ZeroParameters
+from gradcore.plan import (
+    Clamp,
+    Propagate,
+    Replace,
+    Scale,
+    ScaleUnits,
+    ZeroElements,
+    ZeroParameters,
+)
 from gradcore.statistics import ALWAYS, NEEDS, OPTIONAL, Statistics
+from gradcore.units import Units
 from gradcore.validation import require_order, require_threshold
 
 if TYPE_CHECKING:
@@ -30,6 +39,7 @@ def measure(
     overflow: float = math.inf,
     replacement: Replace | None = None,
     norm_type: float = 2.0,
+    unit_axis: int = 0,
 ) -> Statistics:
     """Read the gradient of every parameter once and say what is in it.
 
@@ -43,10 +53,13 @@ def measure(
             complex128, of any shape and strides, or sparse COO, which is coalesced first (in the
             parameter, once).
         needs: Names of statistics beyond those always there: ``"l1"``, ``"max_abs"``, ``"sum"``,
-            ``"zeros"``, ``"lp"``, ``"parameter_l2"``, or ``"all"``.
+            ``"zeros"``, ``"lp"``, ``"parameter_l2"``, ``"unit_l2"``, ``"parameter_unit_l2"``, or
+            ``"all"``: every one, which reads the parameters too and takes 8 bytes a unit.
         overflow: Elements of which a part is larger than this count as infinite; > 0.
         replacement: Values that stand in for non-finite elements in everything but their counts.
         norm_type: The p of ``lp``: > 0, and finite.
+        unit_axis: The axis whose indices are the units of a parameter, if it has more than one; may
+            count from the end.
 
     Returns:
         `Statistics` of n rows on the device of the first gradient, in float64.
@@ -54,7 +67,8 @@ def measure(
     Raises:
         TypeError: A gradient is sparse CSR, quantised, integer, on the meta device, or of a
             subclass that dispatches by itself, like DTensor.
-        ValueError: ``needs``, ``overflow`` or ``norm_type`` cannot be.
+        ValueError: ``needs``, ``overflow`` or ``norm_type`` cannot be, or a parameter of two
+            dimensions or more has no ``unit_axis``.
 
     Source:
         J. L. Blue, "A Portable Fortran Program to Find the Euclidean Norm of a Vector", ACM TOMS
@@ -71,14 +85,33 @@ def measure(
     if math.isinf(require_order("norm_type", norm_type)) and "lp" in wanted:
         raise ValueError("norm_type must be finite for 'lp'; got inf. Ask for 'max_abs' instead.")
     tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    table = measure_table(
-        tensors, wanted, overflow=overflow, replacement=replacement, norm_type=norm_type
+    table, norms, counts = _measured(
+        tensors,
+        wanted,
+        units="unit_l2" in wanted,
+        unit_axis=unit_axis,
+        overflow=overflow,
+        replacement=replacement,
+        norm_type=norm_type,
     )
-    bad = table[2:5, -1].sum()
-    of_parameters = None
-    if "parameter_l2" in wanted:
-        of_parameters = measure_table(tensors, (), gradients=False)
-    return Statistics(table, bad == 0, ALWAYS | wanted, norm_type, of_parameters)
+    of_parameters = norms_of_parameters = None
+    if wanted & {"parameter_l2", "parameter_unit_l2"}:
+        of_parameters, norms_of_parameters, own_counts = _measured(
+            tensors,
+            (),
+            gradients=False,
+            units="parameter_unit_l2" in wanted,
+            unit_axis=unit_axis,
+        )
+        counts = own_counts if counts is None else counts
+    return Statistics(
+        table,
+        table[2:5, -1].sum() == 0,
+        ALWAYS | wanted,
+        norm_type,
+        of_parameters if "parameter_l2" in wanted else None,
+        per_unit=None if counts is None else Units(counts, norms, norms_of_parameters),
+    )
 
 
 def needed(needs: Iterable[str] | str) -> frozenset[str]:
@@ -104,13 +137,33 @@ def measure_table(
     norm_type: float = 2.0,
 ) -> Tensor:
     """The table of `Statistics`: of the tensors' gradients, or of the tensors themselves."""
-    bits = sum(NEEDS.get(name, 0) for name in needs)
-    values = _values(replacement)
+    options = (_bits(needs), norm_type, overflow, _values(replacement))
     if torch.compiler.is_compiling():
         traced = _gradients(tensors) if gradients else tensors
-        table: Tensor = torch.ops.gradcore.measure(traced, bits, norm_type, overflow, values)
+        table: Tensor = torch.ops.gradcore.measure(traced, *options)
         return table
-    return native.measure(tensors, gradients, bits, norm_type, overflow, values)
+    return native.measure(tensors, gradients, *options)
+
+
+def measure_units(
+    tensors: list[Tensor],
+    needs: Iterable[str],
+    *,
+    unit_axis: int,
+    gradients: bool = True,
+    overflow: float = math.inf,
+    replacement: Replace | None = None,
+    norm_type: float = 2.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """From the same read the table, the norms of all units, and how many each tensor has."""
+    options = (_bits(needs), norm_type, overflow, _values(replacement))
+    if torch.compiler.is_compiling():
+        traced = _gradients(tensors) if gradients else tensors
+        counts = _units(tensors, unit_axis)
+        table, norms = torch.ops.gradcore.measure_units(traced, counts, unit_axis, *options)
+        return table, norms, torch.tensor(counts, device=norms.device)
+    table, norms, units = native.measure_units(tensors, gradients, unit_axis, *options)
+    return table, norms, units.to(norms.device)
 
 
 def apply_(
@@ -123,20 +176,32 @@ def apply_(
     factors: Tensor | None = None,
     skip: Tensor | None = None,
     overflow: float = math.inf,
+    unit_axis: int = 0,
 ) -> None:
     """Carry out a bound and a repair on the tensors' gradients, or on the tensors themselves.
 
     ``table`` is what `measure_table` said of the same list with the same ``overflow``.  One pass
     over the gradients that need it, none over the others; nothing at all where ``skip`` is true.
-    ``factors`` multiply, before the bound, where that is not a `Scale` itself.
+    ``factors`` multiply, before the bound, where that is no `Scale` itself; ``unit_axis`` is that
+    of `ScaleUnits`.
     """
+    values = _values(repair if isinstance(repair, Replace) else None)
+    mode = REPAIRS[type(repair)]
+    compiling = torch.compiler.is_compiling()
+    traced = _gradients(tensors) if gradients and compiling else tensors
+    if isinstance(bound, ScaleUnits):
+        each = bound.factors.to(torch.float64)
+        rest = (skip, mode, values, overflow)
+        if compiling:
+            units = _units(tensors, unit_axis)
+            torch.ops.gradcore.apply_units_(traced, table, each, units, unit_axis, *rest)
+        else:
+            native.apply_units_(tensors, gradients, unit_axis, table, each, *rest)
+        return
     factors = bound.factors if isinstance(bound, Scale) else factors
     factors = ONE if factors is None else factors.to(torch.float64)
     limit = bound.limit if isinstance(bound, Clamp) else math.inf
-    values = _values(repair if isinstance(repair, Replace) else None)
-    mode = REPAIRS[type(repair)]
-    if torch.compiler.is_compiling():
-        traced = _gradients(tensors) if gradients else tensors
+    if compiling:
         torch.ops.gradcore.apply_(traced, table, factors, skip, mode, values, overflow, limit)
     else:
         native.apply_(tensors, gradients, table, factors, skip, mode, values, overflow, limit)
@@ -150,6 +215,22 @@ def check_supported(tensor: Tensor) -> None:
 def _gradients(tensors: list[Tensor]) -> list[Tensor]:
     # An operator takes no None: an empty tensor keeps the place.
     return [t.new_empty(0) if t.grad is None else t.grad for t in tensors]
+
+
+def _measured(
+    tensors: list[Tensor], needs: Iterable[str], *, units: bool, unit_axis: int, **options: Any
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    if units:
+        return measure_units(tensors, needs, unit_axis=unit_axis, **options)
+    return measure_table(tensors, needs, **options), None, None
+
+
+def _bits(needs: Iterable[str]) -> int:
+    return sum(NEEDS.get(name, 0) for name in needs)
+
+
+def _units(tensors: list[Tensor], axis: int) -> list[int]:
+    return [t.shape[axis] if t.ndim > 1 else 1 for t in tensors]
 
 
 def _values(replacement: Replace | None) -> list[float] | None:

@@ -10,12 +10,25 @@ from torch import Tensor
 
 from gradcore.after_policy import after_policy
 from gradcore.errors import PluginError
-from gradcore.plan import Bound, Clamp, Keep, Propagate, Repair, Replace, Restore, Scale, Skip, Stop
+from gradcore.plan import (
+    Bound,
+    Clamp,
+    Keep,
+    Propagate,
+    Repair,
+    Replace,
+    Restore,
+    Scale,
+    ScaleUnits,
+    Skip,
+    Stop,
+)
 
 if TYPE_CHECKING:
     from gradcore.plan import Plan
     from gradcore.protocols import ClipStrategy, NonfinitePolicy
     from gradcore.statistics import Statistics
+    from gradcore.units import Units
 
 BOUNDS = get_args(Bound)
 REPAIRS = get_args(Repair)
@@ -38,8 +51,8 @@ class Decision:
 
     @property
     def factors(self) -> Tensor | None:
-        """What gradients are multiplied by, before any limit: as in `Scale`; None for nothing."""
-        return self.bound.factors if isinstance(self.bound, Scale) else self.shrink
+        """What gradients are multiplied by, before any limit: as in the bound; None for nothing."""
+        return self.bound.factors if isinstance(self.bound, (Scale, ScaleUnits)) else self.shrink
 
 
 def decide(
@@ -49,22 +62,10 @@ def decide(
 
     Raises:
         PluginError: One returned what is no plan, or not its to ask for: a strategy a repair,
-            or `Restore`, either two bounds, a policy `Replace` without having said so in
-            ``replacement``, or `Restore` without ``snapshot_every``.
+            or `Restore`, either two bounds, a policy `ScaleUnits`, `Replace` without having said so
+            in ``replacement``, or `Restore` without ``snapshot_every``.
     """
-    decided = _read(policy(statistics), policy, statistics)
-    if isinstance(decided.repair, Replace):
-        promised = getattr(policy, "replacement", None)
-        if promised != decided.repair:
-            raise PluginError(
-                f"The policy {policy.name!r} returned {decided.repair} but its `replacement` is "
-                f"{promised}. Say beforehand what it will replace with: norms are measured with it."
-            )
-    if decided.restore is not None and getattr(policy, "snapshot_every", None) is None:
-        raise PluginError(
-            f"The policy {policy.name!r} returned Restore but has no `snapshot_every`. Say how "
-            "many trusted steps lie between snapshots: without it none is taken."
-        )
+    decided = _of_policy(policy, statistics)
     if strategy is None:
         return decided
     statistics = after_policy(statistics, decided.repair, decided.bound)
@@ -91,8 +92,31 @@ def decide(
     if isinstance(decided.bound, Scale) and isinstance(asked.bound, Clamp):
         both.shrink = decided.bound.factors
     else:
-        both.bound = _both(decided.bound, asked.bound, policy, strategy)
+        both.bound = _both(decided.bound, asked.bound, policy, strategy, statistics.per_unit)
     return both
+
+
+def _of_policy(policy: NonfinitePolicy, statistics: Statistics) -> Decision:
+    """What a policy asks for, if it has said beforehand what has to be known beforehand."""
+    decided = _read(policy(statistics), policy, statistics)
+    if isinstance(decided.repair, Replace):
+        promised = getattr(policy, "replacement", None)
+        if promised != decided.repair:
+            raise PluginError(
+                f"The policy {policy.name!r} returned {decided.repair} but its `replacement` is "
+                f"{promised}. Say beforehand what it will replace with: norms are measured with it."
+            )
+    if decided.restore is not None and getattr(policy, "snapshot_every", None) is None:
+        raise PluginError(
+            f"The policy {policy.name!r} returned Restore but has no `snapshot_every`. Say how "
+            "many trusted steps lie between snapshots: without it none is taken."
+        )
+    if isinstance(decided.bound, ScaleUnits):
+        raise PluginError(
+            f"The policy {policy.name!r} returned ScaleUnits: factors for units are for strategies "
+            "to give. Norms of units do not tell what a policy's would leave of other statistics."
+        )
+    return decided
 
 
 def _read(plan: Plan, source: ClipStrategy | NonfinitePolicy, statistics: Statistics) -> Decision:
@@ -116,26 +140,50 @@ def _read(plan: Plan, source: ClipStrategy | NonfinitePolicy, statistics: Statis
     for kind in (BOUNDS, REPAIRS):
         if sum(isinstance(verb, kind) for verb in verbs) > 1:
             raise PluginError(f"{source.name!r} returned several bounds or repairs: {plan!r}.")
-    if isinstance(read.bound, Scale):
-        _require_shape(read.bound.factors, source, statistics.table.shape[1] - 1)
+    _require_fitting(read.bound, source, statistics)
     return read
 
 
-def _require_shape(factors: object, source: ClipStrategy | NonfinitePolicy, n: int) -> None:
-    if not isinstance(factors, Tensor) or tuple(factors.shape) not in {(), (n,)}:
+def _require_fitting(
+    bound: Bound, source: ClipStrategy | NonfinitePolicy, statistics: Statistics
+) -> None:
+    """Raise unless factors are as many as there are parameters, or units."""
+    if not isinstance(bound, (Scale, ScaleUnits)):
+        return
+    n = statistics.table.shape[1] - 1
+    shapes, whose = {(), (n,)}, f"0-d or one for each of the {n} parameters"
+    if isinstance(bound, ScaleUnits):
+        if "unit_l2" not in statistics.measured:
+            raise PluginError(
+                f"{source.name!r} returned ScaleUnits without having looked at the units: add "
+                "'unit_l2' to its `needs`."
+            )
+        units = statistics.unit_l2.shape[0]
+        shapes, whose = {(units,)}, f"one for each of the {units} units"
+    factors: object = bound.factors
+    if not isinstance(factors, Tensor) or tuple(factors.shape) not in shapes:
         raise PluginError(
-            f"{source.name!r} returned Scale({factors!r}): factors are a tensor, 0-d or one for "
-            f"each of the {n} parameters."
+            f"{source.name!r} returned {type(bound).__name__}({factors!r}): factors are a tensor, "
+            f"{whose}."
         )
 
 
-def _both(one: Bound, other: Bound, policy: NonfinitePolicy, strategy: ClipStrategy) -> Bound:
+def _both(
+    one: Bound,
+    other: Bound,
+    policy: NonfinitePolicy,
+    strategy: ClipStrategy,
+    units: Units | None,
+) -> Bound:
     if isinstance(one, Keep):
         return other
     if isinstance(other, Keep):
         return one
     if isinstance(one, Scale) and isinstance(other, Scale):
         return Scale(one.factors * other.factors)
+    if isinstance(one, Scale) and isinstance(other, ScaleUnits) and units is not None:
+        spread = units.spread(one.factors) if one.factors.ndim else one.factors
+        return ScaleUnits(spread * other.factors)
     raise PluginError(
         f"The policy {policy.name!r} returned {one} and the strategy {strategy.name!r} {other}: "
         "a policy can only add factors, to factors or to a limit."

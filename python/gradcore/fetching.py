@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradcore.errors import PluginError
+from gradcore.plan import ScaleUnits
 from gradcore.statistics import ROWS
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ class Fetched:
     """Float64 ``[4, n + 1]``: NaN, +Inf, -Inf and norm of the parameters, if they were measured."""
     rates: Table | None
     """Learning rate of each parameter, float64 ``[n]``, NaN for none; None for no optimizer."""
+    unit_norms: Table | None
+    """Norm of each unit before clipping, float64 ``[U]``, where each has its factor."""
+    unit_counts: Table | None
+    """Units of each parameter, float64 ``[n]``, likewise."""
 
 
 def fetch(
@@ -54,6 +59,8 @@ def fetch(
     of_groups = () if rates is None else rates.of_groups
     table = statistics.table
     factors = decision.factors
+    units = statistics.per_unit if isinstance(decision.bound, ScaleUnits) else None
+    norms, counts = (None, None) if units is None else (units.l2, units.counts)
     loss = loss.detach() if isinstance(loss, Tensor) else loss
     measured = statistics.parameters_table
     parameters = None if measured is None else measured[OF_PARAMETERS]
@@ -70,25 +77,30 @@ def fetch(
             restore,
             None if parameters is None else parameters.cpu().numpy(),
             None if rates is None else rates.of_parameters([float(rate) for rate in of_groups]),
+            None if norms is None else norms.numpy(),
+            None if counts is None else counts.double().numpy(),
         )
     zero = table.new_zeros(())
-    parts = [zero if part is None else part for part in (*flags, loss, factors, table, parameters)]
-    flat = [torch.as_tensor(part).to(table).reshape(-1) for part in (*parts, *of_groups)]
-    host = torch.cat(flat).cpu().numpy()
-    end = 5 + flat[5].numel()
-    rest = end + table.numel()
-    after = rest + flat[7].numel()
+    parts = (*flags, loss, factors, table, parameters, norms, counts, *of_groups)
+    flat = [torch.as_tensor(zero if part is None else part).to(table).reshape(-1) for part in parts]
+    host = torch.split(torch.cat(flat).cpu(), [part.numel() for part in flat])
     event, skip, stop, restore = (bool(flag) for flag in host[:4])
+
+    def at(place: int, like: Tensor | None) -> Table | None:
+        return None if like is None else host[place].reshape(like.shape).numpy()
+
     return Fetched(
-        host[end:rest].reshape(tuple(table.shape)),
-        ONE if factors is None else host[5:end].reshape(tuple(factors.shape)),
+        host[6].reshape(table.shape).numpy(),
+        ONE if factors is None else host[5].reshape(factors.shape).numpy(),
         None if loss is None else float(host[4]),
         event,
         skip,
         stop,
         restore,
-        None if parameters is None else host[rest:after].reshape(tuple(parameters.shape)),
-        None if rates is None else rates.of_parameters(host[after:]),
+        at(7, parameters),
+        None if rates is None else rates.of_parameters([float(rate) for rate in host[10:]]),
+        at(8, norms),
+        at(9, counts),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from operator import index
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from gradcore import core
 from gradcore.plan import Clamp, Propagate
-from gradcore.statistics import ROWS
+from gradcore.statistics import OF_UNITS, ROWS
 
 if TYPE_CHECKING:
     from gradcore.decision import Decision
@@ -31,13 +32,14 @@ class Measuring:
 
     Args:
         policy: Its ``needs``, ``overflow`` and ``replacement`` are minded.
-        strategy: Its ``needs`` and ``norm_type``.
+        strategy: Its ``needs``, ``norm_type`` and ``unit_axis``.
         watchers: Checks and sinks, whose ``needs`` count on steps they look at.
         needs: What reports should hold beyond that.
         check_parameters: Parameters are measured too, and a non-finite one is not to be trusted.
 
     Raises:
-        ValueError: A need is unknown, or two ask for norms ``lp`` of different order.
+        ValueError: A need is unknown, or two ask for norms ``lp`` of different order, or for units
+            along different axes.
     """
 
     def __init__(
@@ -54,16 +56,17 @@ class Measuring:
         always = {"parameter_l2"} if check_parameters else set[str]()
         self._protecting = frozenset(always).union(*(_needs(part) for part in deciders))
         self._looking = self._protecting.union(core.needed(needs), *(_needs(w) for w in watchers))
-        orders = {
-            float(getattr(part, "norm_type", 2.0))
-            for part in (*deciders, *watchers)
-            if "lp" in _needs(part)
-        }
+        everyone = (*deciders, *watchers)
+        orders = {float(getattr(p, "norm_type", 2.0)) for p in everyone if "lp" in _needs(p)}
         if len(orders) > 1:
             raise ValueError(
                 f"Norms of one order only can be measured; asked for {sorted(orders)}."
             )
         self._norm_type = orders.pop() if orders else 2.0
+        axes = {index(getattr(p, "unit_axis", 0)) for p in everyone if _needs(p) & {*OF_UNITS}}
+        if len(axes) > 1:
+            raise ValueError(f"Units have one axis only; asked for {sorted(axes)}.")
+        self.unit_axis = axes.pop() if axes else 0
         self.overflow: float = getattr(policy, "overflow", math.inf)
         self._replacement: Replace | None = getattr(policy, "replacement", None)
 
@@ -78,6 +81,7 @@ class Measuring:
                 overflow=self.overflow,
                 replacement=self._replacement,
                 norm_type=self._norm_type,
+                unit_axis=self.unit_axis,
             )
         except TypeError as error:
             raise parameters.explain(error) from None

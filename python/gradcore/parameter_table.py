@@ -37,7 +37,7 @@ class ParameterReport:
     neginf: int
     """Elements that are -Inf."""
     scale: float
-    """The factor that clipping applied to it."""
+    """The factor that clipping applied to it; the smallest where each unit has its own."""
     parameter_norm: float | None = None
     """Euclidean norm of the finite elements of the parameter itself."""
     lr: float | None = None

@@ -26,6 +26,18 @@ class Scale:
     """float64; 0-d: one for all, 1-d: one a row of the statistics."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class ScaleUnits:
+    """Multiply each unit of each gradient by a factor in [0, 1]; one of exactly 1 changes no bit.
+
+    Where a gradient is expanded along the axis of its units, so that they are the same memory, it
+    is multiplied by the smallest of their factors.
+    """
+
+    factors: Tensor
+    """float64 ``[U]``: one for each of `Statistics.unit_l2`, which has to be among the needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Clamp:
     """Bring each element into [-limit, limit]; a complex element keeps its phase."""
@@ -99,7 +111,7 @@ class Restore:
     """0-d bool."""
 
 
-Bound: TypeAlias = Keep | Scale | Clamp
+Bound: TypeAlias = Keep | Scale | ScaleUnits | Clamp
 Repair: TypeAlias = Propagate | ZeroElements | Replace | ZeroParameters
 Verb: TypeAlias = Bound | Repair | Skip | Stop | Restore
 Plan: TypeAlias = Verb | tuple[Verb, ...]

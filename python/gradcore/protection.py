@@ -54,6 +54,8 @@ def protect(
         loss=host.loss,
         parameters=host.parameters,
         rates=host.rates,
+        unit_norms=host.unit_norms,
+        unit_counts=host.unit_counts,
     )
     report = report_of(guard.steps, guard.names, outcome)
     checked = host.parameters if "parameter_nonfinite" in statistics.measured else None
@@ -73,6 +75,7 @@ def protect(
         decision.repair,
         factors=decision.factors,
         overflow=measuring.overflow,
+        unit_axis=measuring.unit_axis,
     )
     if bad and statistics.parameters_table is not None:
         # What was learnt stays: of a parameter never more is zeroed than is not finite.

@@ -18,7 +18,8 @@ class ClipStrategy(Protocol):
     """Decides how to bound the gradients of one step.  Sees statistics, never gradients.
 
     May have ``needs``, a tuple of names of statistics it reads beyond those always there, and
-    ``norm_type``, the order of the norm ``lp`` if that is one of them.  One with memory is an
+    ``norm_type``, the order of the norm ``lp`` if that is one of them, and ``unit_axis``, the axis
+    of a unit (default 0) if ``unit_l2`` is.  One with memory is an
     `torch.nn.Module` that keeps its memory in buffers and learns only where `Statistics.trusted`
     (`Statistics.learnable` if it is norms that it remembers); a guard moves it to the device of the
     statistics.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from gradcore.parameter_table import ParameterTable, Table
 from gradcore.plan import Clamp, Propagate, Replace, ZeroParameters
@@ -28,7 +29,7 @@ class Outcome:
     """Float64 ``[len(ROWS), n + 1]``, as measured."""
     measured: frozenset[str]
     factors: Table
-    """What gradients were multiplied by: 0-d or ``[n]``."""
+    """What gradients were multiplied by: 0-d, ``[n]``, or ``[U]`` for `ScaleUnits`."""
     bound: Bound
     repair: Repair
     skipped: bool
@@ -38,6 +39,10 @@ class Outcome:
     """Float64 ``[4, n + 1]``: NaN, +Inf, -Inf and norm of the parameters, if they were measured."""
     rates: Table | None = None
     """Learning rate of each parameter, float64 ``[n]``, NaN for none."""
+    unit_norms: Table | None = None
+    """Norm of each unit as measured, float64 ``[U]``, for `ScaleUnits`."""
+    unit_counts: Table | None = None
+    """Units of each parameter, float64 ``[n]``, for `ScaleUnits`."""
     norm_after: float | None = None
     """The norm as it was measured after everything, where it does not follow from the rest."""
 
@@ -87,7 +92,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         parameters=ParameterTable(
             names,
             table,
-            factors,
+            _of_rows(factors, outcome),
             outcome.measured,
             replaced=isinstance(outcome.repair, Replace),
             parameter_norms=None if outcome.parameters is None else outcome.parameters[3],
@@ -102,11 +107,28 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
 
 
 def _norms(outcome: Outcome) -> Table:
-    """The norm of each gradient as the plan leaves it, without clipping."""
-    norms = outcome.table[L2, :-1]
+    """The norm of each gradient, or of each unit if they have factors, without clipping."""
+    norms = outcome.table[L2, :-1] if outcome.unit_norms is None else outcome.unit_norms
     if isinstance(outcome.repair, ZeroParameters) and not outcome.skipped:
-        norms = np.where(outcome.table[NONFINITE, :-1].sum(0) > 0, 0.0, norms)
+        bad = outcome.table[NONFINITE, :-1].sum(0) > 0
+        norms = np.where(bad if outcome.unit_counts is None else bad[_rows(outcome)], 0.0, norms)
     return norms
+
+
+def _rows(outcome: Outcome) -> npt.NDArray[np.intp]:
+    """Which parameter each unit is of."""
+    counts = outcome.unit_counts
+    assert counts is not None  # noqa: S101 - for mypy
+    return np.repeat(np.arange(counts.size), counts.astype(np.intp))
+
+
+def _of_rows(factors: Table, outcome: Outcome) -> Table:
+    """The factor of each parameter: the smallest of its units, if they have some."""
+    if outcome.unit_counts is None or not factors.ndim:
+        return factors
+    smallest = np.ones(outcome.unit_counts.size)
+    np.minimum.at(smallest, _rows(outcome), factors)
+    return smallest
 
 
 def _norm(outcome: Outcome, counts: Counts) -> float:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gradcore.units import Units
+
 ROWS: Final = (
     "present",
     "numel",
@@ -29,7 +31,14 @@ ALWAYS: Final = frozenset(ROWS[:6])
 NEEDS: Final = {"l1": 1, "max_abs": 2, "sum": 4, "zeros": 8, "lp": 16}
 """What can be asked for in ``needs`` and the native bit of each."""
 
-OPTIONAL: Final = (*NEEDS, "parameter_l2")
+OF_UNITS: Final = ("unit_l2", "parameter_unit_l2")
+"""What is asked for likewise and measured of each unit rather than each parameter."""
+
+OPTIONAL: Final = (*NEEDS, "parameter_l2", *OF_UNITS)
+
+
+COMPANIONS: Final = {"sum_imag": "sum", "units": "unit_l2"}
+"""What cannot be asked for by itself, and what it comes with."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +57,7 @@ class Statistics:
     """0-d bool: gradients, loss and, if looked at, parameters are finite: memory may learn."""
 
     measured: frozenset[str] = ALWAYS
-    """Names of the rows that were measured, ``"parameter_l2"``, and ``"parameter_nonfinite"`` if
+    """Names of the rows that were measured and of what is in none, and ``"parameter_nonfinite"`` if
     the parameters themselves are looked at."""
 
     norm_type: float = 2.0
@@ -59,6 +68,9 @@ class Statistics:
 
     loss: Tensor | None = None
     """The loss: float64, 0-d, perhaps not finite; None where none was given."""
+
+    per_unit: Units | None = None
+    """Norms of units, if ``unit_l2`` or ``parameter_unit_l2`` was asked for."""
 
     @property
     def learnable(self) -> Tensor:
@@ -189,10 +201,37 @@ class Statistics:
         assert self.parameters_table is not None  # noqa: S101 - for mypy
         return self.parameters_table[5, :-1]
 
+    @property
+    def units(self) -> Tensor:
+        """Units of each parameter; int64 ``[n]``.  Comes with ``unit_l2`` and its twin."""
+        if self.per_unit is None:
+            self._require("units")
+        assert self.per_unit is not None  # noqa: S101 - for mypy
+        return self.per_unit.counts
+
+    @property
+    def unit_l2(self) -> Tensor:
+        """Euclidean norm of each unit of each gradient, one gradient after the other.
+
+        float64 ``[U]``; of a parameter without a gradient the units have norm 0.
+        """
+        self._require("unit_l2")
+        assert self.per_unit is not None  # noqa: S101 - for mypy
+        assert self.per_unit.l2 is not None  # noqa: S101 - for mypy
+        return self.per_unit.l2
+
+    @property
+    def parameter_unit_l2(self) -> Tensor:
+        """Euclidean norm of each unit of each parameter itself; float64 ``[U]``."""
+        self._require("parameter_unit_l2")
+        assert self.per_unit is not None  # noqa: S101 - for mypy
+        assert self.per_unit.parameter_l2 is not None  # noqa: S101 - for mypy
+        return self.per_unit.parameter_l2
+
     def _require(self, name: str) -> None:
         if name not in self.measured:
             known = ", ".join(sorted(ALWAYS)) + ", " + ", ".join(OPTIONAL)
-            if name not in {*ROWS, *OPTIONAL}:
+            if name not in {*ROWS, *OPTIONAL, *COMPANIONS}:
                 raise AttributeError(f"There is no statistic {name!r}. Known: {known}.")
-            asked = "sum" if name == "sum_imag" else name
+            asked = COMPANIONS.get(name, name)
             raise AttributeError(f"{name} was not measured: add {asked!r} to `needs`.")

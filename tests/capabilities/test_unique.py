@@ -1,4 +1,4 @@
-"""What no peer has: rows F1 to F5 and F11 of what gradcore must be able to do."""
+"""What no peer has: rows F1 to F5, F9 and F11 of what gradcore must be able to do."""
 
 from __future__ import annotations
 
@@ -147,3 +147,26 @@ def test_f5_every_kind_of_gradient_in_one_list():
     after = [element for owner in owners for element in gradients.elements(owner.grad)]
     left = math.sqrt(math.fsum(abs(element) ** 2 for element in after))
     assert left == pytest.approx(1.0, rel=1e-3)
+
+
+def test_f9_parameter_and_module_are_named_on_the_step_it_happened():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    guard = gradcore.Guard(model)
+    with gradcore.monitors.trace_nonfinite(model, action="log") as tracer:
+        for step in range(6):
+            optimizer.zero_grad()
+            if step == 4:
+                model[2].weight.register_hook(lambda gradient: gradient * math.nan)
+            model(torch.randn(3, 4)).square().sum().backward()
+            guard.step(optimizer)
+
+    (bad,) = [report for report in guard.history if report.nonfinite.total][:1]
+    assert (bad.step, bad.first_nonfinite, bad.last_clean) == (4, "2.weight", "2.bias")
+    assert tracer.event is None  # no module's doing: a hook on the parameter
+
+    model[3] = nn.Hardtanh()
+    nn.init.constant_(model[2].weight, math.inf)
+    with gradcore.monitors.trace_nonfinite(model, action="log") as tracer:
+        model(torch.randn(3, 4))
+    assert (tracer.event.module, tracer.event.last_clean) == ("2", "1")

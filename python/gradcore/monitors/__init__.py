@@ -1,6 +1,16 @@
-"""What to watch while a model runs: gains between blocks, and what `gradient_flow` reads."""
+"""What to watch while a model runs: gains between blocks, and what turned non-finite first."""
 
+from gradcore.monitors.event import NonfiniteEvent, ValueRange
 from gradcore.monitors.flow import gradient_flow
 from gradcore.monitors.gradient_gain import GradientGainMonitor
+from gradcore.monitors.trace import trace_nonfinite
+from gradcore.monitors.tracer import NonfiniteTracer
 
-__all__ = ["GradientGainMonitor", "gradient_flow"]
+__all__ = [
+    "GradientGainMonitor",
+    "NonfiniteEvent",
+    "NonfiniteTracer",
+    "ValueRange",
+    "gradient_flow",
+    "trace_nonfinite",
+]

@@ -69,6 +69,9 @@ MAY_IMPORT = {
     # what watches a model
     "monitors": "monitors.*",
     "monitors.*": "core errors monitors.* statistics validation torch",
+    # pictures
+    "plots": "plots.*",
+    "plots.*": "plots.*",
     # the door
     "__init__": "config core errors functional guard history hooks loading monitors plan protocols"
     " registry repair report statistics stepping",

@@ -1,17 +1,24 @@
-"""Gradient gain between blocks: rows E1 to E6 of what gradcore must be able to do."""
+"""Gradient gain between blocks: rows E1 to E7 of what gradcore must be able to do."""
 
 from __future__ import annotations
 
 import math
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
+from matplotlib import image
 from torch import nn
 from transformers.modeling_outputs import BaseModelOutput
 
 import gradcore
 from gradcore.monitors import GradientGainMonitor
 from stacks import NORMS, data, outputs_of, stack
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "gradient_gain.py"
 
 
 def test_e1_norms_and_gains_are_those_of_the_gradients_at_the_blocks_outputs():
@@ -147,3 +154,28 @@ def test_e6_hooks_are_removed_and_numbers_are_detached():
 
     assert monitor.norms() == before
     assert all(type(norm) is float for norm in before)
+
+
+def test_e7_architectures_are_compared_side_by_side_with_a_picture(tmp_path):
+    """Without warm-up a deep Post-LN transformer starves its first blocks, a Pre-LN one does not.
+
+    Xiong et al., "On Layer Normalization in the Transformer Architecture", ICML 2020.
+    """
+    run = subprocess.run(
+        [sys.executable, EXAMPLE, "--out", "gain.png"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stderr
+    pattern = r"(\S+), step (\d+) .* norm (\S+) at the last block, (\S+) at the first"
+    reaching = {
+        (name, int(step)): float(first) / float(last)
+        for name, step, last, first in re.findall(pattern, run.stdout)
+    }
+    assert list(reaching) == [("Pre-LN", 1), ("Pre-LN", 30), ("Post-LN", 1), ("Post-LN", 30)]
+    assert reaching["Pre-LN", 30] > 0.5
+    assert reaching["Post-LN", 30] < 0.01
+    assert image.imread(tmp_path / "gain.png").shape == (840, 1080, 4)

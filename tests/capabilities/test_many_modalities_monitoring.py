@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from torch import nn
 
 import gradcore
 import training
@@ -42,3 +44,28 @@ def test_d8_the_module_that_went_bad_first_is_named(fault, direction, operation,
     assert event.last_clean == before
     assert all(each.finite for each in event.inputs)
     assert not all(each.finite for each in event.outputs)
+
+
+def test_d3_dead_units_saturation_and_shift_of_what_layers_return():
+    model = nn.Sequential(nn.Linear(4, 10), nn.ReLU(), nn.Linear(10, 3), nn.Tanh())
+    with torch.no_grad():
+        model[0].bias[:] = 5.0
+        model[0].bias[:6] = -100.0
+        model[2].bias[:] = torch.tensor([100.0, -100.0, 0.0])
+        model[2].weight[2] = 0.0
+    monitor = gradcore.monitors.ActivationMonitor(model, every=2, window=3)
+    monitor.register_hooks()
+    for step in range(12):
+        with torch.no_grad():
+            model[2].bias[0] += 50.0 * (step >= 6)
+        model(torch.rand(8, 4))
+    monitor.close()
+
+    dead = monitor.detect_dead_neurons(threshold=1e-6)
+    assert dead == {"0": 0.0, "1": 0.6, "2": pytest.approx(1 / 3), "3": pytest.approx(1 / 3)}
+    assert [name for name, share in dead.items() if share > 0.5] == ["1"]
+    found = monitor.get_statistics()
+    assert found["3"].saturated == pytest.approx(2 / 3)
+    assert found["3"].passes == 6
+    assert found["3"].shift < 0.01
+    assert found["2"].shift > 1.0

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 
 import pytest
 import torch
 import transformers
 
+import processes
 from gradcore.monitors import GradientGainMonitor
 
 SMALL = {
@@ -95,18 +93,8 @@ def test_whole_models_that_return_hugging_face_outputs_can_be_the_blocks():
 
 
 PROCESS = """
-import json, sys
-from datetime import timedelta
-import torch
-from torch import nn
 from gradcore.monitors import GradientGainMonitor
 
-store, rank, bucket_view = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "True"
-torch.set_num_threads(1)
-torch.distributed.init_process_group(
-    "gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timedelta(seconds=30)
-)
-torch.manual_seed(0)
 net = nn.Sequential(*(nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(3))).double()
 x = torch.full((4, 6), 0.25 + rank, dtype=torch.float64)
 outputs = [x]
@@ -114,6 +102,7 @@ for block in net:
     outputs.append(block(outputs[-1]))
 gradients = torch.autograd.grad(outputs[-1].square().sum(), outputs[1:])
 expected = [sum(g.square().ravel().tolist()) ** 0.5 for g in gradients]
+bucket_view = sys.argv[3] == "True"
 parallel = nn.parallel.DistributedDataParallel(net, gradient_as_bucket_view=bucket_view)
 seen = []
 with GradientGainMonitor(net) as monitor:
@@ -121,32 +110,14 @@ with GradientGainMonitor(net) as monitor:
         parallel(x).square().sum().backward()
         seen.append(monitor.norms())
         monitor.reset()
-print(json.dumps({"expected": expected, "seen": seen}))
-torch.distributed.destroy_process_group()
+result = {"expected": expected, "seen": seen}
 """
 
 
 @pytest.mark.parametrize("bucket_view", [False, True])
 def test_under_ddp_each_process_sees_the_gradients_of_its_own_data(tmp_path, bucket_view):
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, str(tmp_path / "store"), str(rank), str(bucket_view)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=60) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    results = processes.both(PROCESS, tmp_path, bucket_view)
 
-    results = []
-    for process, (out, err) in zip(processes, said, strict=True):
-        assert process.returncode == 0, err
-        results.append(json.loads(out.splitlines()[-1]))
     for result in results:
         for norms in result["seen"]:
             assert norms == pytest.approx(result["expected"], rel=1e-12)

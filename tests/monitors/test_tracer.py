@@ -13,6 +13,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+import processes
 from faulty import Model, data, faulty, log_of_zero, root_of_zero, traced
 from gradcore.monitors import trace_nonfinite
 
@@ -204,3 +205,31 @@ def test_hooks_left_on_a_graph_are_silent_after_the_end():
     loss.backward()
 
     assert tracer.event is None
+
+
+PROCESS = """
+from gradcore.monitors import trace_nonfinite
+
+class Root(nn.Module):
+    def forward(self, x):
+        return x.sqrt()
+
+net = nn.Sequential(nn.Linear(6, 6, bias=False), Root(), nn.Linear(6, 1))
+nn.init.constant_(net[0].weight, 0.1)
+parallel = nn.parallel.DistributedDataParallel(net)
+result = []
+at_once = {"at once": None, "later": False}[sys.argv[3]]
+for bad in (False, True):
+    with trace_nonfinite(net, action="log", at_once=at_once) as tracer:
+        parallel(torch.full((4, 6), 0.0 if bad and rank == 1 else 1.0)).sum().backward()
+    event = tracer.event
+    result.append(event and [event.module, event.direction, event.operation])
+"""
+
+
+@pytest.mark.parametrize("way", ["at once", "later"])
+def test_under_ddp_the_process_that_broke_knows_it_before_gradients_are_averaged(tmp_path, way):
+    sound, broken = processes.both(PROCESS, tmp_path, way)
+
+    assert sound == [None, None]
+    assert broken == [None, ["1", "backward", "SqrtBackward0"]]

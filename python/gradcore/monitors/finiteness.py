@@ -37,16 +37,16 @@ class Finiteness:
     def of_output(self, tensor: Tensor) -> Mark:
         """The mark of a tensor as it is now."""
         known = self._lookup(tensor)
-        if known is not None and known[0] == _version_of(tensor):
+        if known is not None and known[0] == version_of(tensor):
             return known[1]
         mark = self.of(tensor)
-        self._known[id(tensor)] = (weakref.ref(tensor), _version_of(tensor), mark)
+        self._known[id(tensor)] = (weakref.ref(tensor), version_of(tensor), mark)
         return mark
 
     def before(self, tensor: Tensor) -> Mark | None:
         """The mark that a tensor had before it was written to; None if that is not known."""
         known = self._lookup(tensor)
-        return None if known is None or known[0] == _version_of(tensor) else known[1]
+        return None if known is None or known[0] == version_of(tensor) else known[1]
 
     def of_input(self, tensor: Tensor, *, first: bool) -> Mark:
         """The mark of a tensor that went into a module; ``first``: before all others.
@@ -80,7 +80,7 @@ def floating(tensors: Iterable[Tensor]) -> list[Tensor]:
     return [t for t in tensors if t.is_floating_point() or t.is_complex()]
 
 
-def _version_of(tensor: Tensor) -> int:
+def version_of(tensor: Tensor) -> int:
     """How often it was written to, which tensors of `torch.inference_mode` do not count."""
     return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001 - the one way to it
 

@@ -1,0 +1,52 @@
+"""Programs that run in two processes at once, each with a rank."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SET_UP = """
+import json, sys
+from datetime import timedelta
+import torch
+from torch import nn
+
+store, rank = sys.argv[1], int(sys.argv[2])
+torch.set_num_threads(1)
+torch.distributed.init_process_group(
+    "gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timedelta(seconds=30)
+)
+torch.manual_seed(0)
+"""
+
+TEAR_DOWN = """
+print(json.dumps(result))
+torch.distributed.destroy_process_group()
+"""
+
+
+def both(program: str, folder: Path, *options: object) -> list[Any]:
+    """What the program leaves in ``result`` on each rank; ``sys.argv[3:]`` are the options."""
+    source = SET_UP + program + TEAR_DOWN
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", source, str(folder / "store"), str(rank), *map(str, options)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=100) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, (_, err) in zip(processes, said, strict=True):
+        assert process.returncode == 0, err
+    return [json.loads(out.splitlines()[-1]) for out, _ in said]

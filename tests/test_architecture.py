@@ -41,14 +41,17 @@ MAY_IMPORT = {
     # prevention, for models and losses: stands by itself
     "numerics": "numerics.*",
     "numerics.*": "numerics.* validation torch",
+    # questions to reports, which are plain numbers
+    "checks": "checks.*",
+    "checks.*": "checks.* parameter_table report validation",
     # who offers what
     "hooks": "",
-    "builtin": "hooks nonfinite strategies",
+    "builtin": "checks hooks nonfinite strategies",
     "discovery": "errors hooks",
     "catalogue": "builtin discovery errors",
     "registry": "catalogue discovery errors",
     # the arrow
-    "options": "registry strategies.global_norm",
+    "options": "checks registry strategies.global_norm",
     "measuring": "core plan statistics torch",
     "binding": "torch",
     "after_policy": "plan statistics torch",

@@ -9,8 +9,8 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from gradcore import Registry, Scale
-from gradcore.builtin import POLICIES, STRATEGIES
-from gradcore.statistics import ALWAYS, NEEDS, ROWS, Statistics
+from gradcore.builtin import CHECKS, POLICIES, STRATEGIES
+from gradcore.statistics import ALWAYS, NEEDS, OPTIONAL, ROWS, Statistics
 
 EVERYTHING = (*STRATEGIES, *POLICIES)
 
@@ -35,7 +35,7 @@ def test_a_decision_that_waits_for_a_value_would_be_caught():
         waiting(fake_statistics())
 
 
-@pytest.mark.parametrize("offered", EVERYTHING, ids=lambda offered: offered.name)
+@pytest.mark.parametrize("offered", [*EVERYTHING, *CHECKS], ids=lambda offered: offered.name)
 def test_options_cannot_be_changed_behind_the_checks(offered):
     made = offered()
 
@@ -44,7 +44,9 @@ def test_options_cannot_be_changed_behind_the_checks(offered):
             setattr(made, option.name, 1.0)
 
 
-@pytest.mark.parametrize(("kind", "offered"), [("clip", STRATEGIES), ("nonfinite", POLICIES)])
+@pytest.mark.parametrize(
+    ("kind", "offered"), [("clip", STRATEGIES), ("nonfinite", POLICIES), ("check", CHECKS)]
+)
 def test_a_name_leads_to_the_same_as_the_class(kind, offered):
     registry = Registry(plugins=False)
 
@@ -54,5 +56,5 @@ def test_a_name_leads_to_the_same_as_the_class(kind, offered):
 
 
 def test_only_what_can_be_measured_is_asked_for():
-    for offered in EVERYTHING:
-        assert set(getattr(offered(), "needs", ())) <= set(NEEDS)
+    for offered in (*EVERYTHING, *CHECKS):
+        assert set(getattr(offered(), "needs", ())) <= set(OPTIONAL)

@@ -215,3 +215,12 @@ def test_a_history_of_one_holds_on_to_nothing_older(owner):
     run(guard, owner, 3.0, 4.0, 5.0)
     gc.collect()
     assert [values() for values in alive] == [None] * 2 + [{"norm": 5.0}]
+
+
+def test_the_last_steps_of_a_history_come_as_arrays_too(owner):
+    guard = gradcore.Guard([owner], history=5)
+
+    run(guard, owner, *map(float, range(1, 8)))
+    assert guard.history.to_arrays(last=3)["norm"].tolist() == [5.0, 6.0, 7.0]
+    assert guard.history.to_arrays(last=9)["step"].tolist() == [2.0, 3.0, 4.0, 5.0, 6.0]
+    assert guard.history.to_arrays(last=0)["norm"].tolist() == []

@@ -7,6 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gradcore.checks import (
+    ClipRate,
+    Dead,
+    Explosion,
+    Imbalance,
+    LossScale,
+    Missing,
+    NonfiniteStreak,
+    Spike,
+    UpdateRatio,
+    Vanishing,
+)
 from gradcore.hooks import hookimpl
 from gradcore.nonfinite import (
     Detect,
@@ -22,7 +34,7 @@ from gradcore.nonfinite import (
 from gradcore.strategies import GlobalNorm, Value
 
 if TYPE_CHECKING:
-    from gradcore.protocols import ClipStrategy, NonfinitePolicy
+    from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy
 
 STRATEGIES: tuple[type[ClipStrategy], ...] = (GlobalNorm, Value)
 POLICIES: tuple[type[NonfinitePolicy], ...] = (
@@ -36,6 +48,18 @@ POLICIES: tuple[type[NonfinitePolicy], ...] = (
     Zero,
     ZeroParameter,
 )
+CHECKS: tuple[type[HealthCheck], ...] = (
+    ClipRate,
+    Dead,
+    Explosion,
+    Imbalance,
+    LossScale,
+    Missing,
+    NonfiniteStreak,
+    Spike,
+    UpdateRatio,
+    Vanishing,
+)
 
 
 @hookimpl
@@ -48,3 +72,9 @@ def gradcore_clip_strategies() -> tuple[type[ClipStrategy], ...]:
 def gradcore_nonfinite_policies() -> tuple[type[NonfinitePolicy], ...]:
     """Offer the policies of `gradcore.nonfinite`."""
     return POLICIES
+
+
+@hookimpl
+def gradcore_health_checks() -> tuple[type[HealthCheck], ...]:
+    """Offer the checks of `gradcore.checks`."""
+    return CHECKS

@@ -16,7 +16,7 @@ from gradcore.attachment import (
 from gradcore.binding import Binding
 from gradcore.history import History
 from gradcore.measuring import Measuring
-from gradcore.options import several, strategy_of
+from gradcore.options import checks_of, several, strategy_of
 from gradcore.parameters import Parameters, Target
 from gradcore.protection import protect
 from gradcore.registry import resolve
@@ -45,7 +45,8 @@ class Guard:
             which is ``"global_norm"`` if only this is given.  None and no ``clip``: no clipping.
         clip: The strategy that bounds gradients.
         nonfinite: The policy for NaN and infinite gradients, and a non-finite loss.
-        checks: What is asked of every report.
+        checks: What is asked of every report; ``"default"`` for those of `gradcore.checks.DEFAULT`,
+            and ``["default", ...]`` for them and others.
         sinks: Where reports go.
         history: How many reports are kept, >= 1.
         every: Checks, sinks and history look at every so-manieth step; protection never rests.
@@ -87,7 +88,7 @@ class Guard:
         self.parameters = Parameters(target)
         self.clip = strategy_of(max_norm, clip)
         self.nonfinite: NonfinitePolicy = resolve("nonfinite", nonfinite)
-        self.checks: list[HealthCheck] = [resolve("check", check) for check in several(checks)]
+        self.checks: list[HealthCheck] = checks_of(checks)
         self.sinks: list[Sink] = [resolve("sink", sink) for sink in several(sinks)]
         self.history = History(require_count("history", history))
         self.every = require_count("every", every)

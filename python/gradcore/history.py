@@ -78,9 +78,16 @@ class History(Sequence[Report]):
     def __iter__(self) -> Iterator[Report]:
         return (self[i] for i in range(len(self)))
 
-    def to_arrays(self) -> dict[str, Rows]:
-        """Every scalar of every step: float64 ``[len(self)]``; ``loss`` is NaN where not given."""
-        rows = self._rows()
+    def to_arrays(self, last: int | None = None) -> dict[str, Rows]:
+        """Every scalar of every step, or of the last ones, oldest first.
+
+        Args:
+            last: How many steps at most, >= 0; all that are held if not given.
+
+        Returns:
+            Float64 ``[steps]`` each; ``loss`` is NaN where it was not given.
+        """
+        rows = self._rows(last)
         return {name: rows[:, COLUMN[name]].copy() for name in FIELDS}
 
     def summary(self) -> dict[str, float]:
@@ -130,8 +137,9 @@ class History(Sequence[Report]):
         self._names = names
         self._numbers = {name: i for i, name in enumerate(self._names)}
 
-    def _rows(self) -> Rows:
-        order = (self._start + np.arange(self._length)) % len(self._ring)
+    def _rows(self, last: int | None = None) -> Rows:
+        first = 0 if last is None else max(0, self._length - last)
+        order = (self._start + np.arange(first, self._length)) % len(self._ring)
         return self._ring[order]
 
     def _row(self, i: int) -> Rows:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gradcore.checks import DEFAULT
 from gradcore.registry import resolve
 from gradcore.strategies.global_norm import GlobalNorm
 
 if TYPE_CHECKING:
-    from gradcore.protocols import ClipStrategy
+    from gradcore.protocols import ClipStrategy, HealthCheck
 
 
 def strategy_of(max_norm: float | None, clip: Any) -> ClipStrategy | None:
@@ -34,6 +35,19 @@ def strategy_of(max_norm: float | None, clip: Any) -> ClipStrategy | None:
     raise ValueError(
         "max_norm is an option of a strategy given by name: give it to the object itself."
     )
+
+
+def checks_of(given: Any) -> list[HealthCheck]:
+    """The checks that a user asks for; ``"default"`` stands for those of `gradcore.checks.DEFAULT`.
+
+    A check that is given beside ``"default"`` takes the place of the one of its name.
+    """
+    asked = several(given)
+    own = [resolve("check", each) for each in asked if each != "default"]
+    if len(own) == len(asked):
+        return own
+    names = {check.name for check in own}
+    return [*(resolve("check", name) for name in DEFAULT if name not in names), *own]
 
 
 def several(given: Any) -> Sequence[Any]:

@@ -91,6 +91,23 @@ class ParameterTable(Sequence[ParameterReport]):
             return [self._row(i) for i in range(*index.indices(len(self)))]
         return self._row(range(len(self))[index])
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        return tuple(self._names)
+
+    def column(self, name: str) -> Table:
+        """One number of each row without making the rows; see `column`."""
+        if name in {"parameter_norm", "lr"}:
+            known = self._parameter_norms if name == "parameter_norm" else self._rates
+            return np.full(len(self), math.nan) if known is None else known
+        if name == "scale":
+            return np.broadcast_to(self._factors, len(self))
+        numbers = self._table[ROWS.index("l2" if name == "norm" else name), :-1]
+        if name in {"nan", "posinf", "neginf"}:
+            return numbers
+        return np.where(self._table[ROWS.index("present"), :-1] > 0, numbers, math.nan)
+
     def _row(self, i: int) -> ParameterReport:
         values = dict(zip(ROWS, self._table[:, i].tolist(), strict=True))
         present = values["present"] > 0
@@ -128,3 +145,22 @@ class ParameterTable(Sequence[ParameterReport]):
 def _known(numbers: Table | None, i: int) -> float | None:
     number = math.nan if numbers is None else float(numbers[i])
     return None if math.isnan(number) else number
+
+
+def names_of(rows: Sequence[ParameterReport]) -> tuple[str, ...]:
+    """Names of the parameters of a report, in its order."""
+    return rows.names if isinstance(rows, ParameterTable) else tuple(row.name for row in rows)
+
+
+def column(rows: Sequence[ParameterReport], name: str) -> Table:
+    """One number of each row, fast for many rows: float64 ``[n]``, NaN where a row has None.
+
+    Args:
+        rows: ``Report.parameters``.
+        name: ``numel``, ``norm``, ``max_abs``, ``nan``, ``posinf``, ``neginf``, ``scale``,
+            ``parameter_norm`` or ``lr``.
+    """
+    if isinstance(rows, ParameterTable):
+        return rows.column(name)
+    numbers = [getattr(row, name) for row in rows]
+    return np.array([math.nan if number is None else number for number in numbers], np.float64)

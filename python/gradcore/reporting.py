@@ -95,7 +95,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
             _of_rows(factors, outcome),
             outcome.measured,
             replaced=isinstance(outcome.repair, Replace),
-            parameter_norms=None if outcome.parameters is None else outcome.parameters[3],
+            parameter_norms=None if outcome.parameters is None else outcome.parameters[3, :-1],
             rates=outcome.rates,
         ),
         first_nonfinite=first,

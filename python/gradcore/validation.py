@@ -30,6 +30,14 @@ def require_threshold(name: str, value: float) -> float:
     return number
 
 
+def require_share(name: str, value: float) -> float:
+    """Return ``value`` as a float if it is in (0, 1], else raise `ValueError`."""
+    number = _number(name, value)
+    if not 0.0 < number <= 1.0:
+        raise ValueError(f"{name} must be greater than 0 and at most 1; got {value}.")
+    return number
+
+
 def require_count(name: str, value: object) -> int:
     """Return ``value`` if it is an integer of at least 1, else raise `ValueError`."""
     if not isinstance(value, int) or value < 1 or value is True:

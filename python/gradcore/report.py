@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,9 @@ Severity = Literal["info", "warning", "critical"]
 
 LISTED = 10
 """Parameters that `Report.summary` lists at most."""
+
+WIDTH = 100
+"""Columns of its lines at most, as far as names allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +123,9 @@ class Report:
     stability: float = 1.0
     """How undisturbed the step was, from 0 to 1, which is: nothing happened.
 
-    ``f^4 * sqrt(clipped_norm / norm)``, with f the finite share of elements; halved for a skip,
-    quartered for a restore; 0 if the loss is not finite."""
+    ``f^4 * sqrt(clipped_norm / norm)``, with f the finite share of elements, and ``scale`` for the
+    ratio where the norm is not finite; halved for a skip, or quartered for a restore; 0 if the loss
+    is not finite."""
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as plain numbers, strings, lists and dicts."""
@@ -162,8 +167,16 @@ class Report:
         ]
         if len(bad) > LISTED:
             lines.append(f"  and {len(bad) - LISTED} parameters more")
-        lines += [
-            f"  {finding.severity}: {finding.message} {finding.recommendation}"
-            for finding in self.findings
-        ]
+        lines += [line for finding in self.findings for line in _told(finding)]
         return "\n".join(lines)
+
+
+def _told(finding: Finding) -> list[str]:
+    """A finding, and below it what to do, in lines that fit a terminal."""
+    said = f"{finding.severity}: {finding.message} [{finding.check}]"
+    return [
+        *textwrap.wrap(said, WIDTH, initial_indent="  ", subsequent_indent="    "),
+        *textwrap.wrap(
+            finding.recommendation, WIDTH, initial_indent="    -> ", subsequent_indent="       "
+        ),
+    ]

@@ -75,7 +75,9 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         repaired = 0
     loss_is_finite = outcome.loss is None or math.isfinite(outcome.loss)
     share = 1.0 - counts.total / table[1, -1] if counts.total else 1.0
-    ratio = clipped_norm / norm if clipped and math.isfinite(norm) and norm > 0 else 1.0
+    ratio = scale
+    if math.isfinite(norm):
+        ratio = clipped_norm / norm if norm > 0.0 else 1.0
     untaken = 0.25 if outcome.restored else 0.5 if skipped else 1.0
     stability = share**4 * math.sqrt(min(1.0, ratio)) * untaken
     return Report(

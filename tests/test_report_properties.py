@@ -109,6 +109,17 @@ def test_a_norm_beyond_every_number_is_next_to_no_stability():
     assert 0.0 <= got.stability < 1e-100
 
 
+def test_scaling_a_gradient_of_zero_disturbs_nothing():
+    class Halves:
+        name = "halves"
+
+        def __call__(self, statistics):
+            return gradcore.Scale(torch.full_like(statistics.norm, 0.5))
+
+    assert report_of([[0.0, 0.0]], clip=Halves()).stability == 1.0
+    assert report_of([[3.0, 4.0]], clip=Halves()).stability == pytest.approx(math.sqrt(0.5))
+
+
 @given(rows=gradients)
 def test_the_first_to_go_bad_and_the_last_clean_follow_the_backward_pass(rows):
     """Gradients are computed from the last parameter to the first; some have none."""

@@ -41,12 +41,14 @@ def test_it_is_said_again_after_a_while_and_not_before():
 
 
 def test_all_parameters_dead_are_critical():
+    """Those that have a gradient at all."""
     net = findings.network()
+    net[2].requires_grad_(requires_grad=False)
     loss_of = findings.regression(net)
 
     run = findings.train(net, lambda step: 0.0 * loss_of(step), 12, Dead())
     assert run.steps == [(9, "critical")]
-    assert len(run.found[0][1].parameters) == 6
+    assert run.found[0][1].parameters == ("0.weight", "0.bias", "4.weight", "4.bias")
 
 
 def test_what_is_behind_a_layer_that_begins_at_zero_is_alive():
@@ -78,6 +80,16 @@ def test_a_gradient_with_nan_among_zeros_is_not_dead():
 
     run = findings.train(net, loss_of, 12, Dead(steps=3), nonfinite="zero")
     assert run.reports[-1].repaired == 1
+    assert run.found == []
+
+
+def test_a_gradient_without_elements_is_not_dead():
+    net = findings.network()
+    net.register_parameter("none", nn.Parameter(torch.zeros(0)))
+    loss_of = findings.regression(net)
+
+    run = findings.train(net, lambda step: loss_of(step) + net.none.sum(), 5, Dead(steps=2))
+    assert run.norms[4]["none"] == 0.0
     assert run.found == []
 
 

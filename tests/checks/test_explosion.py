@@ -95,6 +95,19 @@ def test_the_advice_is_about_what_was_done():
     assert "Clipping brought it down to 0.01" in run.found[0][1].recommendation
 
 
+def test_a_history_is_minded_as_soon_as_it_is_long_enough():
+    """At step 20 there are twenty norms before it, at step 19 one too few."""
+    for step, expected in ((19, []), (20, [(20, "warning")])):
+        net = findings.network()
+        loss_of = findings.regression(net)
+
+        def planted(at, step=step, loss_of=loss_of):
+            return loss_of(at) * (50.0 if at == step else 1.0)
+
+        check = Explosion(bound=float("inf"))
+        assert findings.train(net, planted, 21, check, lr=1e-5).steps == expected
+
+
 @pytest.mark.parametrize(
     "options",
     [{"bound": 0.0}, {"factor": float("nan")}, {"window": 0}, {"warmup": -1}, {"again": 101}],

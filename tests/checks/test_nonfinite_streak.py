@@ -78,6 +78,17 @@ def test_parameters_that_hold_nan_are_critical_from_the_first_step():
     assert run.found[0][1].values == {"parameter_elements": 3.0}
 
 
+def test_parameters_that_hold_nan_do_not_silence_a_streak():
+    net = findings.network()
+    with torch.no_grad():
+        net[0].weight[0, 0] = math.nan
+
+    check = NonfiniteStreak(steps=2, critical=4)
+    run = findings.train(net, findings.regression(net), 6, check, needs="parameter_l2")
+    assert run.steps == [(0, "critical"), (1, "warning"), (3, "critical")]
+    assert run.found[2][1].values["length"] == 4.0
+
+
 @pytest.mark.parametrize("options", [{"steps": 0}, {"critical": 2}, {"again": 1.5}], ids=str)
 def test_options_are_checked(options):
     with pytest.raises(ValueError, match=next(iter(options))):

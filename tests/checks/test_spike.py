@@ -7,6 +7,7 @@ import statistics
 import pytest
 
 import findings
+import gradcore
 from gradcore.checks import Spike
 
 
@@ -74,6 +75,23 @@ def test_nothing_is_said_before_there_is_something_to_compare_with():
     assert findings.train(net, planted(net, 19), 20, Spike(), lr=1e-4).found == []
     net = findings.network()
     assert len(findings.train(net, planted(net, 20), 21, Spike(), lr=1e-4).found) == 1
+
+
+def test_a_spike_that_was_skipped_is_only_mentioned():
+    class Above:
+        """A strategy that skips what is above 10."""
+
+        name = "above"
+
+        def __call__(self, statistics):
+            return gradcore.Skip(statistics.norm > 10.0)
+
+    net = findings.network()
+
+    run = findings.train(net, planted(net, 30), 31, Spike(), clip=Above(), lr=1e-4)
+    assert run.reports[30].skipped
+    assert run.steps == [(30, "info")]
+    assert "skipped" in run.found[0][1].recommendation
 
 
 @pytest.mark.parametrize(

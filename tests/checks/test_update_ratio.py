@@ -37,6 +37,12 @@ def train(net, loss_of, steps, check, *, lr, **options):
     return list(guard.history), ratios
 
 
+def usual_run():
+    """A network, a loss and so many steps."""
+    net = findings.network()
+    return net, findings.regression(net), 20
+
+
 def found(reports):
     return [(report.step, finding) for report in reports for finding in report.findings]
 
@@ -80,6 +86,24 @@ def test_the_usual_ratio_is_no_finding():
     reports, ratios = train(net, findings.regression(net), 40, UpdateRatio(), lr=0.01)
     assert all(1e-7 < max(each.values()) < 0.1 for each in ratios)
     assert found(reports) == []
+
+
+def test_the_limits_are_the_ones_given():
+    """Twenty steps of the same run, and limits just beyond and just within its ratios."""
+    layers, ratios = ("0", "2", "4"), train(*usual_run(), UpdateRatio(), lr=0.01)[1]
+    least = {layer: min(each[layer] for each in ratios) for layer in layers}
+    most_of_step = [max(each.values()) for each in ratios]
+    fastest = max(least, key=least.get)
+
+    def said(**limits):
+        run = found(train(*usual_run(), UpdateRatio(**limits), lr=0.01)[0])
+        return [(step, finding.severity, finding.parameters) for step, finding in run]
+
+    of_fastest = (f"{fastest}.weight", f"{fastest}.bias")
+    assert said(high=0.95 * least[fastest]) == [(19, "warning", of_fastest)]
+    assert said(high=1.05 * least[fastest]) == []
+    assert said(low=1.05 * max(most_of_step)) == [(19, "info", ())]
+    assert said(low=0.95 * max(most_of_step)) == []
 
 
 def test_it_is_about_the_gradient_after_clipping():

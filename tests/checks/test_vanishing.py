@@ -98,6 +98,15 @@ def test_a_layer_that_joins_later_is_said_when_it_does():
     ]
 
 
+def test_layers_without_a_gradient_do_not_keep_it_from_being_critical():
+    net = findings.network()
+    net[2].requires_grad_(requires_grad=False)
+    loss_of = findings.regression(net)
+
+    run = findings.train(net, lambda step: 1e-12 * loss_of(step), 4, Vanishing())
+    assert run.steps == [(2, "critical")]
+
+
 @pytest.mark.parametrize("options", [{"below": -1.0}, {"steps": 101}, {"again": 0}], ids=str)
 def test_options_are_checked(options):
     with pytest.raises(ValueError, match=next(iter(options))):

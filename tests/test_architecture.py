@@ -25,7 +25,18 @@ MAY_IMPORT = {
     "protocols": "",
     "parameter_table": "statistics",
     "report": "parameter_table",
-    "history": "report torch",
+    "version": "",
+    "extras": "",
+    # what is kept of reports
+    "tally": "",
+    "scalars": "report",
+    "ring": "",
+    "logfile": "logfile.*",
+    "logfile.*": "errors logfile.* parameter_table report tally version",
+    "history_state": "report scalars tally torch",
+    "history": "history_state logfile report ring scalars tally validation",
+    "sinks": "sinks.*",
+    "sinks.*": "extras logfile logfile.values report scalars sinks.series",
     # the native verbs, and what they are carried out on
     "loading": "_native torch",
     "core": "loading plan statistics units validation torch",
@@ -46,9 +57,9 @@ MAY_IMPORT = {
     "checks.*": "checks.* parameter_table report validation",
     # who offers what
     "hooks": "",
-    "builtin": "checks hooks nonfinite strategies",
+    "builtin": "checks hooks nonfinite sinks strategies",
     "discovery": "errors hooks",
-    "catalogue": "builtin discovery errors",
+    "catalogue": "builtin discovery errors version",
     "registry": "catalogue discovery errors",
     # the arrow
     "options": "checks registry strategies.global_norm",

@@ -5,6 +5,7 @@ from gradcore.config import GuardConfig
 from gradcore.core import measure
 from gradcore.errors import (
     GradcoreError,
+    LogError,
     MonitorError,
     NonfiniteGradientError,
     PluginConflictError,
@@ -55,6 +56,7 @@ __all__ = [
     "HealthCheck",
     "History",
     "Keep",
+    "LogError",
     "MonitorError",
     "NonfiniteGradientError",
     "NonfinitePolicy",

@@ -31,10 +31,11 @@ from gradcore.nonfinite import (
     Zero,
     ZeroParameter,
 )
+from gradcore.sinks import Csv, JsonLines, Log, TensorBoard, WeightsAndBiases
 from gradcore.strategies import GlobalNorm, Value
 
 if TYPE_CHECKING:
-    from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy
+    from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
 
 STRATEGIES: tuple[type[ClipStrategy], ...] = (GlobalNorm, Value)
 POLICIES: tuple[type[NonfinitePolicy], ...] = (
@@ -60,6 +61,7 @@ CHECKS: tuple[type[HealthCheck], ...] = (
     UpdateRatio,
     Vanishing,
 )
+SINKS: tuple[type[Sink], ...] = (Csv, JsonLines, Log, TensorBoard, WeightsAndBiases)
 
 
 @hookimpl
@@ -78,3 +80,9 @@ def gradcore_nonfinite_policies() -> tuple[type[NonfinitePolicy], ...]:
 def gradcore_health_checks() -> tuple[type[HealthCheck], ...]:
     """Offer the checks of `gradcore.checks`."""
     return CHECKS
+
+
+@hookimpl
+def gradcore_sinks() -> tuple[type[Sink], ...]:
+    """Offer the sinks of `gradcore.sinks`."""
+    return SINKS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import metadata
 
 from gradcore import builtin
 from gradcore.discovery import (
@@ -18,6 +17,7 @@ from gradcore.discovery import (
     offers_of,
 )
 from gradcore.errors import PluginConflictError, PluginError
+from gradcore.version import own_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def read_catalogue(*, plugins: bool) -> Catalogue:
     Raises nothing that a plugin does wrong: that is in the catalogue.
     """
     found = Catalogue()
-    for offer in offers_of(builtin, Source("", "gradcore", _own_version())):
+    for offer in offers_of(builtin, Source("", "gradcore", own_version())):
         found.add(offer)
     off = disabled()
     for entry, source in installed() if plugins else ():
@@ -119,10 +119,3 @@ def _record(offer: Offer, problem: str = "") -> Record:
 
 def _absent(source: Source, *, summary: str = "", problem: str = "") -> Record:
     return Record(None, source.entry, source.distribution, source.version, summary, problem)
-
-
-def _own_version() -> str:
-    try:
-        return metadata.version("gradcore")
-    except metadata.PackageNotFoundError:  # run from a source tree
-        return ""

@@ -25,3 +25,7 @@ class PluginError(GradcoreError, RuntimeError):
 
 class MonitorError(GradcoreError, RuntimeError):
     """A monitor was used in a way that would make what it says wrong."""
+
+
+class LogError(GradcoreError, ValueError):
+    """A file is not the log of a run, is damaged, or was written by a newer gradcore."""

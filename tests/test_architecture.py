@@ -89,7 +89,7 @@ MAY_IMPORT = {
     " registry repair report statistics stepping",
     "__main__": "cli",
     "cli": "__init__ cli.*",
-    "cli.*": "__init__ cli.* discovery registry torch",
+    "cli.*": "__init__ cli.* discovery errors history logfile registry tally torch validation",
 }
 
 # Whatever the table above says, for type checkers too.

@@ -29,3 +29,7 @@ class MonitorError(GradcoreError, RuntimeError):
 
 class LogError(GradcoreError, ValueError):
     """A file is not the log of a run, is damaged, or was written by a newer gradcore."""
+
+
+class DamagedLogError(LogError):
+    """A line of the log of a run cannot be read; others may."""

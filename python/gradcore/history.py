@@ -52,6 +52,14 @@ class History(Sequence[Report]):
         self._whole.append(report)
         self.seen.add(report)
 
+    def forget_from(self, step: int) -> None:
+        """Drop what was held of this step and later ones, as if it had not been seen."""
+        while len(self) and self[-1].step >= step:
+            self.seen -= Tally.of([self[-1]])
+            self._ring.pop()
+            if self._whole:
+                self._whole.pop()
+
     def __len__(self) -> int:
         return len(self._ring)
 
@@ -142,7 +150,7 @@ class History(Sequence[Report]):
         history = cls(sys.maxsize)
         log = Log(path)
         for report in log:
-            history._forget_from(report.step)
+            history.forget_from(report.step)
             history.append(report)
         history.seen += log.decoder.before
         history._bound(max(1, len(history)) if limit is None else limit)
@@ -170,14 +178,6 @@ class History(Sequence[Report]):
             self._numbers[name] = len(self._names)
             self._names.append(name)
         return self._numbers[name]
-
-    def _forget_from(self, step: int) -> None:
-        """Drop what was held of this step and later ones, as if it had not been seen."""
-        while len(self) and self[-1].step >= step:
-            self.seen -= Tally.of([self[-1]])
-            self._ring.pop()
-            if self._whole:
-                self._whole.pop()
 
     def _bound(self, capacity: int) -> None:
         self._ring = self._ring.bounded(capacity)

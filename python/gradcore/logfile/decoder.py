@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any, NoReturn
 
-from gradcore.errors import LogError
+from gradcore.errors import DamagedLogError, LogError
 from gradcore.logfile.format import FORMAT, VERSION
 from gradcore.logfile.table import KINDS, Column, LoggedTable, column_from_json
 from gradcore.logfile.values import FROM_JSON, object_from_json
@@ -55,9 +55,9 @@ class Decoder:
                 raise self._foreign() from None
             raise self.damaged(why) from None
 
-    def damaged(self, why: str) -> LogError:
+    def damaged(self, why: str) -> DamagedLogError:
         """The error to raise about the present line."""
-        return LogError(
+        return DamagedLogError(
             f"{self.path}, line {self.lines} is damaged: {why}. Remove that line to read the rest."
         )
 

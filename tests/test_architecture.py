@@ -43,16 +43,12 @@ MAY_IMPORT = {
     "repair": "core parameters plan report torch",
     "functional": "core errors parameters plan statistics validation torch",
     # decisions: they see statistics, never gradients
-    "strategies": "strategies.*",
-    "strategies.*": "plan validation",
-    "nonfinite": "nonfinite.*",
-    "nonfinite.*": "plan validation torch",
+    "strategies*": "strategies.* plan validation",
+    "nonfinite*": "nonfinite.* plan validation torch",
     # prevention, for models and losses: stands by itself
-    "numerics": "numerics.*",
-    "numerics.*": "numerics.* validation torch",
+    "numerics*": "numerics.* validation torch",
     # questions to reports, which are plain numbers
-    "checks": "checks.*",
-    "checks.*": "checks.* parameter_table report validation",
+    "checks*": "checks.* parameter_table report validation",
     # who offers what
     "hooks": "",
     "builtin": "checks hooks nonfinite sinks strategies",
@@ -79,8 +75,7 @@ MAY_IMPORT = {
     "stepping": "attachment errors guard torch",
     "config": "discovery errors guard stepping",
     # what watches a model
-    "monitors": "monitors.*",
-    "monitors.*": "core errors monitors.* statistics validation torch",
+    "monitors*": "core errors monitors.* statistics validation torch",
     # pictures
     "plots": "plots.*",
     "plots.*": "plots.*",
@@ -88,8 +83,7 @@ MAY_IMPORT = {
     "__init__": "config core errors functional guard history hooks loading monitors plan protocols"
     " registry repair report statistics stepping",
     "__main__": "cli",
-    "cli": "__init__ cli.*",
-    "cli.*": "__init__ cli.* discovery errors history logfile registry tally torch validation",
+    "cli*": "__init__ cli.* discovery errors history logfile registry tally torch validation",
 }
 
 # Whatever the table above says, for type checkers too.

@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "plan": "",
     "statistics": "",
     "units": "",
+    "window": "validation torch",
     "protocols": "",
     "parameter_table": "statistics",
     "report": "parameter_table",
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "repair": "core parameters plan report torch",
     "functional": "core errors parameters plan statistics validation torch",
     # decisions: they see statistics, never gradients
-    "strategies*": "strategies.* plan validation",
+    "strategies*": "strategies.* plan validation window torch",
     "nonfinite*": "nonfinite.* plan validation torch",
     # prevention, for models and losses: stands by itself
     "numerics*": "numerics.* validation torch",
@@ -81,7 +82,7 @@ MAY_IMPORT = {
     "plots.*": "plots.*",
     # the door
     "__init__": "config core errors functional guard history hooks loading monitors plan protocols"
-    " registry repair report statistics stepping",
+    " registry repair report statistics stepping window",
     "__main__": "cli",
     "cli*": "__init__ cli.* discovery errors history logfile registry tally torch validation",
 }

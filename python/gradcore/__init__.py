@@ -42,6 +42,7 @@ from gradcore.repair import repair_, repair_parameters_
 from gradcore.report import Counts, Finding, Report
 from gradcore.statistics import Statistics
 from gradcore.stepping import safe_backward, safe_step
+from gradcore.window import Window
 
 __version__: str = build_info()["version"]
 
@@ -76,6 +77,7 @@ __all__ = [
     "Statistics",
     "Stop",
     "UnknownPluginError",
+    "Window",
     "ZeroElements",
     "ZeroParameters",
     "build_info",

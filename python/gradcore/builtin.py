@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gradcore import strategies
 from gradcore.checks import (
     ClipRate,
     Dead,
@@ -32,12 +33,18 @@ from gradcore.nonfinite import (
     ZeroParameter,
 )
 from gradcore.sinks import Csv, JsonLines, Log, TensorBoard, WeightsAndBiases
-from gradcore.strategies import GlobalNorm, Value
 
 if TYPE_CHECKING:
     from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
 
-STRATEGIES: tuple[type[ClipStrategy], ...] = (GlobalNorm, Value)
+STRATEGIES: tuple[type[ClipStrategy], ...] = (
+    strategies.Adaptive,
+    strategies.Ema,
+    strategies.GlobalNorm,
+    strategies.PerParameterNorm,
+    strategies.Percentile,
+    strategies.Value,
+)
 POLICIES: tuple[type[NonfinitePolicy], ...] = (
     Detect,
     Propagate,

@@ -6,11 +6,14 @@ A verb that nobody knows here cannot be carried out; a new one needs a kernel, a
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LARGEST: Final = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,20 @@ class Scale:
 
     factors: Tensor
     """float64; 0-d: one for all, 1-d: one a row of the statistics."""
+
+    @classmethod
+    def within(cls, bounds: Tensor, norms: Tensor) -> Scale:
+        """Bring norms to at most their bounds: factors ``min(1, bounds / norms)``.
+
+        The factor is exactly 1 where a norm is within its bound or 0, and above 0 where it is
+        infinite, as norms beyond float64 are.
+
+        Args:
+            bounds: float64, 0-d or ``[n]``, above 0; infinity bounds nothing.
+            norms: float64 likewise, at least 0.
+        """
+        # A quotient of tensors: torch rounds `number / tensor` twice, as number times 1 / tensor.
+        return cls((bounds / norms.clamp(max=LARGEST)).clamp(max=1.0).nan_to_num(nan=1.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

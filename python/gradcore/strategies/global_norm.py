@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gradcore.statistics import Statistics
-
-LARGEST: Final = sys.float_info.max
 
 STATISTIC: Final[Mapping[float, str]] = {1.0: "l1", 2.0: "l2", math.inf: "max_abs"}
 """The statistic whose total is the norm of an order; any other order takes ``lp``."""
@@ -61,11 +58,7 @@ class GlobalNorm:
 
     def __call__(self, statistics: Statistics) -> Scale:
         norm = statistics.total(self._statistic)
-        # At least 1 wherever norm <= max_norm, and infinite for norm 0: a factor of exactly 1.
-        # A norm of finite elements beyond float64 is infinite: the smallest factor keeps them.
-        # A quotient, not `max_norm / norm`, which torch rounds twice: as max_norm times 1 / norm.
-        factor = norm.new_full((), self.max_norm) / norm
-        return Scale(factor.clamp_(min=self.max_norm / LARGEST, max=1.0))
+        return Scale.within(norm.new_full((), self.max_norm), norm)
 
     @property
     def _statistic(self) -> str:

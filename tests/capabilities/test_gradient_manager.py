@@ -1,9 +1,10 @@
-"""Gradient manager: rows B1, B2 and B4 of what gradcore must be able to do."""
+"""Gradient manager: rows B1 to B4 of what gradcore must be able to do."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -140,6 +141,28 @@ def test_b2_the_same_in_one_call_with_the_step():
     report = gradcore.safe_step(optimizer, loss=loss, nonfinite="zero", max_norm=0.01)
     assert (report.loss, report.repaired) == (pytest.approx(loss.item()), 1)
     assert training.finite(net)
+
+
+def clipped_by(clip, *values):
+    """The norm that the last of these gradients is left with, the others being seen before."""
+    owner = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    guard = gradcore.Guard([owner], clip=clip)
+    for value in values:
+        owner.grad = torch.tensor([value, 0.0], dtype=torch.float64)
+        report = guard.apply()
+    assert report.clipped_norm == owner.grad.norm().item()
+    return report.clipped_norm
+
+
+def test_b3_clipping_is_by_norm_by_value_or_by_what_is_usual():
+    usual = [float(norm) for norm in np.random.default_rng(0).uniform(1.0, 2.0, 150)]
+
+    assert clipped_by(("global_norm", {"max_norm": 1.0}), 7.0) == pytest.approx(1.0)
+    assert clipped_by(("value", {"limit": 0.5}), -7.0) == 0.5
+    # The 95th percentile of the last 100.
+    bound = np.percentile(usual[-100:], 95.0)
+    assert clipped_by("percentile", *usual, 7.0) == pytest.approx(bound)
+    assert clipped_by("percentile", *usual, 1.0) == 1.0
 
 
 def test_b4_values_are_chosen_for_gradients():

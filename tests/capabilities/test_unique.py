@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import subprocess
 import sys
@@ -127,6 +128,38 @@ def test_f4_a_fault_cannot_poison_the_memory_of_a_strategy():
     restored = Average()
     gradcore.Guard([owner], clip=restored).load_state_dict(guard.state_dict())
     assert restored.mean.item() == strategy.mean.item()
+
+
+@pytest.mark.parametrize("clip", ["percentile", "ema", "adaptive"])
+def test_f4_memory_is_what_it_would_be_without_the_faults_and_goes_on_from_a_checkpoint(clip):
+    """Two models see the same batches, one of them with faults in between; a third continues."""
+
+    def step(net, guard, seed, fault=0.0, loss=None):
+        training.backward(net, seed)
+        if fault:
+            training.plant(net[2].weight, fault)
+        return guard.apply(loss=loss)
+
+    nets = [training.model() for _ in range(3)]
+    faulty, clean, restored = (gradcore.Guard(net, clip=clip) for net in nets)
+    for seed in range(60):
+        step(nets[0], faulty, seed)
+        step(nets[1], clean, seed)
+        step(nets[0], faulty, seed, fault=(math.nan, math.inf, -math.inf)[seed % 3])
+        step(nets[0], faulty, seed, loss=math.nan)
+    memory = faulty.state_dict()["clip"]["memory"]
+    assert training.freeze(memory) == training.freeze(clean.state_dict()["clip"]["memory"])
+
+    file = io.BytesIO()
+    torch.save(faulty.state_dict(), file)
+    file.seek(0)
+    restored.load_state_dict(torch.load(file, weights_only=True))
+    scales = [
+        [step(net, guard, seed, fault=1e3).scale for seed in range(60, 100)]
+        for net, guard in ((nets[0], faulty), (nets[2], restored))
+    ]
+    assert scales[0] == scales[1]
+    assert min(scales[0]) < 0.1
 
 
 def test_f5_every_kind_of_gradient_in_one_list():

@@ -48,6 +48,13 @@ def test_it_says_of_its_values_what_numpy_says_of_a_list(pushes, size, share):
     assert float(window.std()) / largest == pytest.approx(deviation, **near)
 
 
+def test_several_quantiles_come_at_once():
+    window = filled(9, [(float(i), True) for i in range(9)])
+
+    shares = torch.tensor([0.0, 0.25, 0.5, 1.0], dtype=torch.float64)
+    assert window.quantile(shares).tolist() == [0.0, 2.0, 4.0, 8.0]
+
+
 def test_what_is_not_finite_does_no_harm_where_it_is_not_taken_in():
     window = filled(3, [(1.0, True), (math.nan, False), (math.inf, False), (3.0, True)])
 

@@ -73,16 +73,17 @@ class Window(nn.Module):
         """Forget everything where ``when``, 0-d bool."""
         self.seen.mul_(~when)
 
-    def quantile(self, share: float) -> Tensor:
+    def quantile(self, share: float | Tensor) -> Tensor:
         """The value that a ``share`` in [0, 1] of the values lies below; infinity if there is none.
 
-        float64, 0-d; interpolated linearly between the two nearest, like `numpy.quantile`.
+        float64, in the shape of ``share``; interpolated linearly between the two nearest, like
+        `numpy.quantile`.
         """
         ordered = torch.where(self._filled, self.values, math.inf).sort().values
         place = share * (self.count - 1).clamp(min=0).double()
         lower = place.floor()
-        ends = ordered[torch.stack([lower, place.ceil()]).long()]
-        between = ends[0] + (ends[1] - ends[0]) * (place - lower)
+        below, above = ordered.take(lower.long()), ordered.take(place.ceil().long())
+        between = below + (above - below) * (place - lower)
         return torch.where(self.count > 0, between, math.inf)
 
     def mean(self) -> Tensor:

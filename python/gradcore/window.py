@@ -82,7 +82,11 @@ class Window(nn.Module):
         ordered = torch.where(self._filled, self.values, math.inf).sort().values
         place = share * (self.count - 1).clamp(min=0).double()
         lower = place.floor()
-        below, above = ordered.take(lower.long()), ordered.take(place.ceil().long())
+        # Not ordered[place], which looks at a 0-d index on the host.
+        below, above = (
+            ordered.gather(0, end.long().reshape(-1)).reshape(place.shape)
+            for end in (lower, place.ceil())
+        )
         between = below + (above - below) * (place - lower)
         return torch.where(self.count > 0, between, math.inf)
 

@@ -78,7 +78,7 @@ def test_a_norm_beyond_float64_is_shrunk_but_not_to_nothing(kind):
 def test_it_can_be_compiled_as_one_graph(kind):
     """Without its own state in the graph it would be another strategy."""
     steps = [step for step in journey(60) if not step.nan]
-    eager, compiled = kind(), torch.compile(kind(), fullgraph=True, backend="eager")
+    eager, compiled = kind(), torch.compile(kind(), fullgraph=True, backend="aot_eager")
     owners = [nn.Parameter(torch.zeros((), dtype=torch.float64)) for _ in range(3)]
 
     for step in steps:

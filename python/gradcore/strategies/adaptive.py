@@ -74,5 +74,6 @@ class Adaptive(nn.Module):
         share = self.clipped.mean()
         more = torch.where(share > self.target_rate, m * (1.0 + self.rate), m)
         changed = torch.where(share < self.target_rate, m / (1.0 + self.rate), more)
-        m.copy_(torch.where(learnable, changed.clamp(LOWEST, HIGHEST), m))
+        # Assigned: what is written in place to a 0-d float64 is lost by torch.compile (2.13).
+        self.multiplier = torch.where(learnable, changed.clamp(LOWEST, HIGHEST), m)
         return Scale.within(bound, norm)

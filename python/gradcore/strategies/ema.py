@@ -51,5 +51,6 @@ class Ema(nn.Module):
         bound = torch.where(begun, (self.factor * self.mean).clamp(min=self.floor), math.inf)
         norm = torch.minimum(statistics.norm, bound)
         learned = torch.where(begun, self.alpha * self.mean + (1.0 - self.alpha) * norm, norm)
-        self.mean.copy_(torch.where(statistics.learnable, learned, self.mean))
+        # Assigned: what is written in place to a 0-d float64 is lost by torch.compile (2.13).
+        self.mean = torch.where(statistics.learnable, learned, self.mean)
         return Scale.within(bound, statistics.norm)

@@ -27,6 +27,17 @@ def test_an_unknown_name_is_answered_with_the_closest_and_all_known_ones():
     assert isinstance(caught.value, GradcoreError)
 
 
+@pytest.mark.parametrize("name", ["adagc", "agc", "autoclip", "median", "spike_skip", "zclip"])
+def test_a_published_strategy_is_unknown_with_the_package_that_brings_it(name):
+    registry = Registry(plugins=False)
+
+    with pytest.raises(UnknownPluginError, match="`pip install gradcore-strategies` brings it"):
+        registry.create("clip", name)
+    with pytest.raises(UnknownPluginError) as unknown:
+        registry.create("check", name)
+    assert "pip install" not in str(unknown.value)
+
+
 def test_a_name_of_another_kind_is_unknown():
     with pytest.raises(UnknownPluginError, match="Unknown non-finite policy 'value'"):
         Registry(plugins=False).create("nonfinite", "value")

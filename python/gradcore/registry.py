@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
 
 
+PUBLISHED = {
+    ("clip", name) for name in ("adagc", "agc", "autoclip", "median", "spike_skip", "zclip")
+}
+"""What gradcore's own plugin of published strategies offers."""
+
+
 class PluginWarning(UserWarning):
     """An installed plugin could not be loaded; nothing that it may offer was asked for yet."""
 
@@ -100,6 +106,8 @@ class Registry:
             f"Unknown {WORDS[kind]} {name!r}.{closest(name, known)} "
             f"Known: {', '.join(known) or 'none'}."
         )
+        if (kind, name) in PUBLISHED:
+            message += " `pip install gradcore-strategies` brings it."
         off = [source.entry for source in self._catalogue.disabled]
         if off:
             message += f" Switched off by {DISABLED}: {', '.join(off)}."

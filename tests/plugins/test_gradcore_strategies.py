@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2] / "plugins" / "gradcore-strategies"
-NAMES = ("adagc", "autoclip", "median", "spike_skip", "zclip")
+NAMES = ("adagc", "agc", "autoclip", "median", "spike_skip", "zclip")
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,13 @@ def require_count(name: str, value: object, *, least: int = 1) -> int:
     return value
 
 
+def require_axis(name: str, value: object) -> int:
+    """Return a whole number, else raise `ValueError`."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number; got {value!r}.")  # noqa: TRY004 - as of every option
+    return value
+
+
 def _require(name: str, value: float, holds: bool, words: str) -> float:
     if not holds:
         raise ValueError(f"{name} must be {words}; got {value}.")

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "tensors/capabilities.hpp"
+#include "tensors/floor.hpp"
 #include "tensors/gradients.hpp"
 #include "tensors/operators.hpp"
 
@@ -78,6 +79,12 @@ void apply_units_(const py::list& tensors, bool gradients, std::int64_t axis,
                          {repair, view(replacement), overflow, INFINITY});
 }
 
+std::uint64_t read_once(const py::list& tensors) {
+  const auto list = unpack(tensors, false);
+  const py::gil_scoped_release release;
+  return gradcore::read_once(list);
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
@@ -97,6 +104,7 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
         py::pos_only());
   m.def("check_supported", torch::wrap_pybind_function(gradcore::check_supported),
         py::arg("tensor"), py::pos_only());
+  m.def("read_once", torch::wrap_pybind_function(read_once), py::arg("tensors"), py::pos_only());
   m.attr("cpu") = py::tuple(py::cast(gradcore::compiled_capabilities()));
   m.attr("cpu_supported") = py::tuple(py::cast(gradcore::supported_capabilities()));
   m.attr("cpu_in_use") = gradcore::capability_in_use();

@@ -1,23 +1,13 @@
-#include "kernels/capability.hpp"
-
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <type_traits>
+
+#include "kernels/capability.hpp"
+#include "kernels/changes.hpp"
 
 namespace gradcore {
 namespace {
-
-template <class Part>
-void scale(Part* part, std::int64_t count, double factor) noexcept {
-  if constexpr (sizeof(Part) == 2) {
-    // In float32, as torch does, unless the factor is too small for it.
-    if (!(std::fabs(factor) < std::numeric_limits<float>::min())) {
-      const auto single = static_cast<float>(factor);
-      for (std::int64_t i = 0; i < count; ++i) part[i] = shorten<Part>(widen(part[i]) * single);
-      return;
-    }
-  }
-  for (std::int64_t i = 0; i < count; ++i) part[i] = narrow<Part>(widen(part[i]) * factor);
-}
 
 /// The general case, element by element.
 template <class Element>
@@ -49,11 +39,23 @@ void apply(Number number, void* data, std::int64_t count, const Change& change) 
   with_element(number, [&](auto* type) {
     using Element = std::remove_pointer_t<decltype(type)>;
     using Part = typename PartOf<Element>::type;
-    if (change.repair == kPropagate && !(change.limit < std::numeric_limits<double>::infinity())) {
-      scale(static_cast<Part*>(data), count * PartOf<Element>::count, change.factor);
-    } else {
-      rewrite(static_cast<Element*>(data), count, change);
+    auto* const element = static_cast<Element*>(data);
+    auto* const part = static_cast<Part*>(data);
+    const std::int64_t parts = count * PartOf<Element>::count;
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    if (change.limit < kInfinity && !can_be_clamped(element, count, change)) {
+      rewrite(element, count, change);
+      return;
     }
+    if (change.repair == kZeroParameters) {
+      std::memset(data, 0, static_cast<std::size_t>(parts) * sizeof(Part));
+      if (std::isnan(change.factor)) scale(part, parts, change.factor);
+    } else if (change.repair != kPropagate && any_beyond(part, parts, bound_of(change))) {
+      change.repair == kReplace ? mend(part, parts, change) : mend(element, count, change);
+    } else if (change.factor != 1.0) {
+      scale(part, parts, change.factor);
+    }
+    if (change.limit < kInfinity) clamp(part, parts, change.limit);
   });
 }
 

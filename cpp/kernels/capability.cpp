@@ -22,18 +22,19 @@ const Capability& chosen() noexcept {
 const Capability* capabilities() noexcept {
   static const Capability list[] = {
       {"baseline", true, baseline::measure, baseline::apply, baseline::measure_units,
-       baseline::apply_units},
+       baseline::apply_units, baseline::read_once},
 #ifdef GRADCORE_X86
       {"avx2",
        __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("f16c"),
-       avx2::measure, avx2::apply, avx2::measure_units, avx2::apply_units},
+       avx2::measure, avx2::apply, avx2::measure_units, avx2::apply_units, avx2::read_once},
       {"avx512",
        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq"),
-       avx512::measure, avx512::apply, avx512::measure_units, avx512::apply_units},
+       avx512::measure, avx512::apply, avx512::measure_units, avx512::apply_units,
+       avx512::read_once},
 #endif
-      {nullptr, false, nullptr, nullptr, nullptr, nullptr},
+      {nullptr, false, nullptr, nullptr, nullptr, nullptr, nullptr},
   };
   return list;
 }
@@ -60,6 +61,10 @@ void measure_units(const Stretch& stretch, const void* data, const UnitLayout& l
 void apply_units(const Stretch& stretch, void* data, const UnitLayout& layout,
                  const double* factors, Change change) noexcept {
   capability().apply_units(stretch, data, layout, factors, change);
+}
+
+std::uint64_t read_once(const void* data, std::int64_t bytes) noexcept {
+  return capability().read_once(data, bytes);
 }
 
 }  // namespace gradcore

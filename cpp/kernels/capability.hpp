@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/apply.hpp"
+#include "kernels/floor.hpp"
 #include "kernels/measure.hpp"
 #include "kernels/units.hpp"
 
@@ -19,6 +20,7 @@ namespace gradcore {
                      const Request& request, std::int64_t first, SumOfSquares* squares) noexcept; \
   void apply_units(const Stretch& stretch, void* data, const UnitLayout& layout,                  \
                    const double* factors, Change change) noexcept;                                \
+  std::uint64_t read_once(const void* data, std::int64_t bytes) noexcept;                         \
   }
 GRADCORE_KERNELS(baseline)
 #ifdef GRADCORE_X86
@@ -35,6 +37,7 @@ struct Capability {
   decltype(&baseline::apply) apply;
   decltype(&baseline::measure_units) measure_units;
   decltype(&baseline::apply_units) apply_units;
+  decltype(&baseline::read_once) read_once;
 };
 
 /// All that were compiled in, from the plainest to the fastest; the last one has no name.

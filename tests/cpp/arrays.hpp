@@ -25,6 +25,8 @@ inline constexpr Number kNumberOf<Float16> = Number::kFloat16;
 template <>
 inline constexpr Number kNumberOf<Bfloat16> = Number::kBfloat16;
 template <>
+inline constexpr Number kNumberOf<Complex<Float16>> = Number::kComplex32;
+template <>
 inline constexpr Number kNumberOf<Complex<float>> = Number::kComplex64;
 template <>
 inline constexpr Number kNumberOf<Complex<double>> = Number::kComplex128;

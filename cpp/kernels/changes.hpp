@@ -1,0 +1,152 @@
+#pragma once
+// The changes that most elements take, in loops without branches. Knows nothing of torch.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "kernels/apply.hpp"
+#include "kernels/element.hpp"
+#include "kernels/vectors.hpp"
+
+namespace gradcore {
+namespace {
+
+/// Magnitudes beyond it are not finite.
+double bound_of(const Change& change) noexcept {
+  return std::min(change.overflow, std::numeric_limits<double>::max());
+}
+
+/// Whether numbers of 16 bits can be multiplied by `factor` in float32, as torch does it.
+bool fits_float(double factor) noexcept {
+  return !(std::fabs(factor) < std::numeric_limits<float>::min());
+}
+
+/// Calls change(vector) for all numbers, in vectors of floats, and stores what it gives.
+template <class Part, class Replace>
+[[gnu::always_inline]] inline void change_all(Part* part, std::int64_t count,
+                                              Replace change) noexcept {
+  constexpr int kFloats = 2 * kWidth;
+  std::int64_t i = 0;
+  for (; i + kFloats <= count; i += kFloats) store_at(part + i, change(floats_at(part + i)));
+  Part last[kFloats] = {};
+  std::memcpy(last, part + i, static_cast<std::size_t>(count - i) * sizeof(Part));
+  store_at(last, change(floats_at(last)));
+  std::memcpy(part + i, last, static_cast<std::size_t>(count - i) * sizeof(Part));
+}
+
+template <class Part>
+void scale(Part* part, std::int64_t count, double factor) noexcept {
+  if constexpr (sizeof(Part) == 2) {
+    if (fits_float(factor)) {
+      const auto single = static_cast<float>(factor);
+      change_all(part, count, [=](Floats value) { return value * single; });
+      return;
+    }
+  }
+  for (std::int64_t i = 0; i < count; ++i) part[i] = narrow<Part>(widen(part[i]) * factor);
+}
+
+/// Whether a number is not finite, or beyond `bound`.
+template <class Part>
+bool any_beyond(const Part* part, std::int64_t count, double bound) noexcept {
+  std::int64_t i = 0;
+  bool found = false;
+  if constexpr (!std::is_same_v<Part, double>) {
+    constexpr int kFloats = 2 * kWidth;
+    const float most = held_below(bound);
+    Vector<std::int32_t, kFloats> beyond{};
+    for (; i + kFloats <= count; i += kFloats) {
+      const Floats value = floats_at(part + i);
+      beyond |= ~((value <= most) & (value >= -most));
+    }
+    for (int lane = 0; lane < kFloats; ++lane) found |= beyond[lane] != 0;
+  }
+  for (; i < count; ++i) found |= !(std::fabs(widen(part[i])) <= bound);
+  return found;
+}
+
+/// Repairs numbers one by one, parts of complex ones too, and multiplies them.
+template <class Part>
+void mend(Part* part, std::int64_t count, const Change& change) noexcept {
+  const Replacement by =
+      change.repair == kReplace ? held_in<Part>(change.replacement) : Replacement{};
+  const double bound = bound_of(change), factor = change.factor;
+  if constexpr (!std::is_same_v<Part, double>) {
+    const Floats nan = Floats{} + static_cast<float>(by.nan),
+                 posinf = Floats{} + static_cast<float>(by.posinf),
+                 neginf = Floats{} + static_cast<float>(by.neginf);
+    const float most = held_below(bound);
+    const auto mended = [=](Floats value) {
+      const Floats low = value < -most ? neginf : value;
+      const Floats high = value > most ? posinf : low;
+      return value != value ? nan : high;
+    };
+    if (factor == 1.0) {
+      change_all(part, count, mended);
+      return;
+    }
+    if constexpr (sizeof(Part) == 4) {
+      change_all(part, count, [=](Floats value) { return multiplied(mended(value), factor); });
+      return;
+    } else if (fits_float(factor)) {
+      const auto single = static_cast<float>(factor);
+      change_all(part, count, [=](Floats value) { return mended(value) * single; });
+      return;
+    }
+  }
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double value = widen(part[i]);
+    const double low = value < -bound ? by.neginf : value;
+    const double high = value > bound ? by.posinf : low;
+    part[i] = narrow<Part>((value != value ? by.nan : high) * factor);
+  }
+}
+
+/// The same for complex elements, of which each goes as a whole.
+template <class Part>
+void mend(Complex<Part>* element, std::int64_t count, const Change& change) noexcept {
+  const double bound = bound_of(change);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double real = widen(element[i].real), imag = widen(element[i].imag);
+    const bool kept = (std::fabs(real) <= bound) & (std::fabs(imag) <= bound);
+    element[i].real = narrow<Part>((kept ? real : 0.0) * change.factor);
+    element[i].imag = narrow<Part>((kept ? imag : 0.0) * change.factor);
+  }
+}
+
+/// Whether `clamp` brings the elements within a limit: they are real, and finite by then.
+template <class Part>
+bool can_be_clamped(const Part* part, std::int64_t count, const Change& change) noexcept {
+  return change.repair != kPropagate ||
+         !any_beyond(part, count, std::numeric_limits<double>::max());
+}
+template <class Part>
+bool can_be_clamped(const Complex<Part>*, std::int64_t, const Change&) noexcept {
+  return false;
+}
+
+/// Brings finite numbers into [-limit, limit].
+template <class Part>
+void clamp(Part* part, std::int64_t count, double limit) noexcept {
+  // Rounding keeps the order: the bound as the numbers can hold it bounds them alike.
+  const double most = widen(narrow<Part>(std::min(limit, kLargest<Part>)));
+  if constexpr (std::is_same_v<Part, double>) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      const double low = part[i] < -most ? -most : part[i];
+      part[i] = part[i] > most ? most : low;
+    }
+  } else {
+    const Floats high = Floats{} + static_cast<float>(most);
+    change_all(part, count, [=](Floats value) {
+      const Floats low = value < -high ? -high : value;
+      return value > high ? high : low;
+    });
+  }
+}
+
+}  // namespace
+}  // namespace gradcore

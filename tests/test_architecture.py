@@ -37,6 +37,7 @@ MAY_IMPORT = {
     "history": "history_state logfile report ring scalars tally validation",
     "sinks*": "extras logfile logfile.values report scalars sinks.*",
     # the native verbs, and what they are carried out on
+    "floor": "loading",
     "loading": "_native torch",
     "core": "loading plan statistics units validation torch",
     "rates": "torch",
@@ -84,7 +85,7 @@ MAY_IMPORT = {
     "__init__": "config core errors functional guard history hooks loading monitors plan protocols"
     " registry repair report statistics stepping window",
     "__main__": "cli",
-    "cli*": "__init__ cli.* discovery errors history logfile registry tally torch validation",
+    "cli*": "__init__ cli.* discovery errors floor history logfile registry tally torch validation",
 }
 
 # Whatever the table above says, for type checkers too.

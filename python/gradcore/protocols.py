@@ -43,9 +43,10 @@ class NonfinitePolicy(Protocol):
     """Decides what becomes of non-finite elements, and of the step.  Sees statistics alone.
 
     May have ``needs`` like a strategy; ``overflow``, a magnitude beyond which an element counts as
-    infinite (default: infinity); and ``replacement``, the `Replace` it is going to return, so that
-    norms are measured with the values in place.  May have ``bind(names)`` like a strategy; one with
-    memory is a module with buffers like a strategy.
+    infinite (default: infinity); ``replacement``, the `Replace` it is going to return, so that
+    norms are measured with the values in place; and ``passes_nonfinite``, true if it lets
+    non-finite elements through, which `gradcore.testing.check_policy` forbids all others.  May have
+    ``bind(names)`` like a strategy; one with memory is a module with buffers like a strategy.
     """
 
     name: ClassVar[str]

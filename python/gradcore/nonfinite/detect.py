@@ -30,6 +30,9 @@ class Detect:
 
     name: ClassVar[str] = "detect"
 
+    passes_nonfinite: ClassVar[bool] = True
+    """Says so, since no other policy may: `gradcore.testing.check_policy` holds them to it."""
+
     overflow: float = math.inf
 
     def __post_init__(self) -> None:

@@ -22,5 +22,8 @@ class Propagate:
 
     name: ClassVar[str] = "propagate"
 
+    passes_nonfinite: ClassVar[bool] = True
+    """Says so, since no other policy may: `gradcore.testing.check_policy` holds them to it."""
+
     def __call__(self, statistics: Statistics) -> plan.Propagate:  # noqa: ARG002 - always the same
         return plan.Propagate()

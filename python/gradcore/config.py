@@ -108,7 +108,17 @@ class GuardConfig:
         return cls.from_dict(document, source=str(path))
 
     def guard(self, target: Target, **options: Any) -> Guard:
-        """Make a guard; see `Guard.from_config`."""
+        """Make a guard, which is what `Guard.from_config` does.
+
+        Args:
+            target: As for `Guard`.
+            **options: Stand in for those of the same name, such as what cannot be in a file.
+
+        Raises:
+            UnknownPluginError: A name is not registered.
+            TypeError: A value has the wrong type, or an option of a plugin is unknown.
+            ValueError: A value cannot be, or the target holds nothing.
+        """
         try:
             return Guard(target, **{**self.options, **options})
         except (GradcoreError, TypeError, ValueError) as error:

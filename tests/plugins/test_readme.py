@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 
 import gradcore
 import packages
-from gradcore import Finding, Registry
+from gradcore import Finding, Registry, Statistics, plan, testing
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 GUIDE = (PLUGINS / "README.md").read_text()
@@ -30,7 +31,7 @@ def example(tmp_path, monkeypatch):
     install = packages.installer(tmp_path, monkeypatch)
 
     def installed(name: str) -> Registry:
-        install("example-of-the-guide", blocks("example")[name])
+        install(f"example-of-{name}", blocks("example")[name])
         return Registry()
 
     return installed
@@ -70,6 +71,71 @@ def test_the_strategy_with_memory_trains_and_a_nan_does_not_poison_it(example):
     assert reports[3].skipped
     assert reports[5].clipped
     assert bool(strategy.mean.isfinite())
+
+
+OFFERS = {
+    "running_mean": "clip",
+    "zero_few": "nonfinite",
+    "norm_doubled": "check",
+    "print": "sink",
+}
+
+
+@pytest.fixture
+def offered(example):
+    """The class that the guide shows under a name."""
+
+    def offered(name: str) -> type:
+        return type(example(name).create(OFFERS[name], name))
+
+    return offered
+
+
+def test_every_example_passes_the_test_that_the_guide_shows(offered):
+    (text,) = re.findall(r"<!-- kit -->\n```python\n(.*?)```", GUIDE, re.DOTALL)
+    classes = [offered(name) for name in blocks("example")]
+    names = {each.__name__: each for each in classes}
+
+    exec(text, names)  # noqa: S102 - it is our own
+    names["test_my_plugins_keep_to_the_rules"]()
+
+
+def test_a_broken_rule_is_worded_as_the_guide_shows():
+    (text,) = re.findall(r"<!-- error -->\n```text\n(.*?)```", GUIDE, re.DOTALL)
+
+    class Forgetful(nn.Module):
+        """Remember the norm where no state_dict sees it."""
+
+        name = "forgetful"
+        before = 1.0
+
+        def forward(self, statistics):
+            factor = (self.before / statistics.norm).clamp(max=1.0).nan_to_num(nan=1.0)
+            learned = torch.where(statistics.learnable, statistics.norm, self.before)
+            self.before = torch.as_tensor(learned)
+            return gradcore.Scale(factor)
+
+    with pytest.raises(testing.ConformanceError) as caught:
+        testing.check_strategy(Forgetful)
+    assert str(caught.value).replace(f"{Forgetful.__qualname__}", "Forgetful") == " ".join(
+        text.split()
+    )
+
+
+def public(kind: str) -> set[str]:
+    """Names that the guide must mention: every verb, or every statistic."""
+    if kind == "verb":
+        return {verb.__name__ for verb in get_args(plan.Verb)}
+    properties = {name for name, member in vars(Statistics).items() if isinstance(member, property)}
+    return properties - {"sum_imag"} | {"trusted", "loss"}
+
+
+@pytest.mark.parametrize(("kind", "section"), [("verb", "Verbs"), ("statistic", "Statistics")])
+def test_the_guide_lists_every_verb_and_every_statistic(kind, section):
+    (text,) = re.findall(rf"^### {section}\n(.*?)^##", GUIDE, re.MULTILINE | re.DOTALL)
+    cells = " ".join(line.split("|")[1] for line in text.splitlines() if line.startswith("| `"))
+
+    assert set(re.findall(r"`(\w+)", cells)) == public(kind)
 
 
 @pytest.mark.parametrize(("share", "skipped"), [(0.0, True), (0.5, False)])

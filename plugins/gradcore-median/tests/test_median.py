@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import gradcore
+from gradcore.testing import check_strategy
 from gradcore_median import MedianClip
 
 
@@ -24,6 +25,11 @@ def factors(times: float, *norms: float | None) -> list[float]:
     statistics = gradcore.measure(parameters_with_gradients(*norms))
     scale = MedianClip(times)(statistics)
     return [float(factor) for factor in scale.factors]
+
+
+@pytest.mark.parametrize("times", [0.5, 10.0])
+def test_it_keeps_to_the_rules_for_strategies(times: float) -> None:
+    check_strategy(MedianClip, times=times)
 
 
 def test_a_gradient_far_above_the_median_is_scaled_down_to_its_multiple() -> None:

@@ -122,3 +122,32 @@ def test_under_ddp_each_process_sees_the_gradients_of_its_own_data(tmp_path, buc
         for norms in result["seen"]:
             assert norms == pytest.approx(result["expected"], rel=1e-12)
     assert results[0]["expected"] != results[1]["expected"]
+
+
+SHARDED = """
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_module, distribute_tensor
+from gradcore.monitors import GradientGainMonitor
+
+mesh = init_device_mesh("cpu", (2,))
+blocks = [nn.Linear(4, 4).double() for _ in range(2)]
+x = torch.randn(6, 4, dtype=torch.float64)
+
+def run(x):
+    first = blocks[0](x)
+    return first, blocks[1](first)
+
+outputs = run(x)
+gradients = torch.autograd.grad(outputs[-1].exp().sum(), outputs)
+expected = [sum(g.square().ravel().tolist()) ** 0.5 for g in gradients]
+for block in blocks:
+    distribute_module(block, mesh)
+with GradientGainMonitor(blocks) as monitor:
+    run(distribute_tensor(x, mesh, [Shard(0)]))[-1].exp().sum().backward()
+result = [expected, monitor.norms()]
+"""
+
+
+def test_gradients_that_are_sharded_are_measured_whole(tmp_path):
+    for expected, found in processes.both(SHARDED, tmp_path):
+        assert found == pytest.approx(expected, rel=1e-12)

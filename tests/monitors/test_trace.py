@@ -210,6 +210,17 @@ def test_raise_raises_every_time_and_keeps_the_first():
         assert tracer.event.module == "blocks.2.inner"
 
 
+def test_a_model_may_be_traced_twice_at_once():
+    model = faulty(root_of_zero)
+    with (
+        trace_nonfinite(model, action="log") as outer,
+        trace_nonfinite(model.blocks[1], action="log") as inner,
+    ):
+        model(data()).sum().backward()
+
+    assert (outer.event.module, inner.event.module) == ("blocks.1", "")
+
+
 @pytest.mark.parametrize(
     ("model", "options", "error", "message"),
     [

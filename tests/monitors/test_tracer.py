@@ -130,6 +130,21 @@ def test_sparse_gradients_and_custom_functions_are_looked_at():
     assert (event.module, event.operation) == ("2", "ExplodeBackward")
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors is in prototype")
+@WAYS
+def test_nested_tensors_are_looked_at(at_once):
+    model = nn.Linear(4, 2)
+    parts = [torch.randn(2, 4), torch.randn(3, 4)]
+    nested = torch.nested.nested_tensor(parts, layout=torch.jagged)
+    with trace_nonfinite(model, action="log", at_once=at_once) as tracer:
+        model(nested).values().sum().backward()
+        assert tracer.event is None
+        nn.init.constant_(model.bias, math.inf)
+        model(nested).values().sum().backward()
+
+    assert (tracer.event.module, tracer.event.direction) == ("", "forward")
+
+
 def test_a_convolutional_net_with_operations_in_place_is_traced():
     model = nn.Sequential(
         *(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten()),

@@ -148,8 +148,11 @@ def value_ranges(kind: str, tensors: Iterable[Tensor]) -> tuple[ValueRange, ...]
 def plain(tensor: Tensor) -> Tensor:
     """The tensor as real strided numbers that arithmetic exists for; this process's shard of it."""
     local = tensor.to_local() if hasattr(tensor, "to_local") else tensor
-    strided = local if local.layout is torch.strided else local.coalesce().values()
-    real = strided.abs() if strided.is_complex() else strided
+    if local.layout is torch.strided:
+        values = local
+    else:  # a sparse tensor's, or a nested one's
+        values = (local.coalesce() if local.layout is torch.sparse_coo else local).values()
+    real = values.abs() if values.is_complex() else values
     return real.float() if real.element_size() == 1 else real
 
 

@@ -43,8 +43,9 @@ class GradientGainMonitor:
     Norms are measured natively, so that they neither overflow nor underflow, and kept as numbers on
     the gradient's device: nothing of the graph is held, and a GPU is waited for only where a result
     is read.  It works under gradient checkpointing of both kinds, and under DDP, where it sees the
-    gradients of its own process.  Blocks may be compiled by ``torch.compile(block)``; a block that
-    is compiled together with its surroundings runs as ordinary Python where it is monitored.
+    gradients of its own process; a DTensor is gathered and measured whole.  Blocks may be compiled,
+    each by itself or with their surroundings; in the latter case make the monitor before the first
+    call, and without ``fullgraph=True``, which cannot hold hooks.
 
     Args:
         blocks: Modules in the order in which the data passes them, each once: `nn.Sequential`,
@@ -189,7 +190,8 @@ class GradientGainMonitor:
                 "strict_single_backward=False."
             )
         needs = () if self.norm_type == "l2" else (MEASURED[self.norm_type],)
-        self._tables[index] = core.measure_table([gradient.detach()], needs, gradients=False)[:, -1]
+        whole = gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient
+        self._tables[index] = core.measure_table([whole.detach()], needs, gradients=False)[:, -1]
 
     def _record_base(self, index: int, seen: list[bool], gradient: Tensor) -> None:
         if not seen:

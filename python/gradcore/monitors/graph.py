@@ -9,9 +9,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.autograd.graph import Node
 
-CLAIMED: Final = "gradcore"
-"""Key in a node's metadata: some module made it."""
-
 HARMLESS: Final = (
     "Alias",
     "AsStrided",
@@ -43,6 +40,7 @@ class GraphOwners:
 
     def __init__(self) -> None:
         self._between: list[Node] = []
+        self._key = object()  # in the metadata of claimed nodes, which others may claim as well
 
     def clear(self) -> None:
         """Forget nodes that nobody claimed."""
@@ -59,20 +57,19 @@ class GraphOwners:
         while waiting:
             node = waiting.pop()
             name = node.name()
-            if name == "torch::autograd::AccumulateGrad" or _claimed(node):
+            if name == "torch::autograd::AccumulateGrad" or self._claimed(node):
                 continue
             if node in borders:
                 continue
-            _metadata(node)[CLAIMED] = True
+            _metadata(node)[self._key] = True
             if not name.startswith(HARMLESS):
                 claimed.append((node, name))
             waiting += [following for following, _ in node.next_functions if following is not None]
-        self._between += [node for node in borders if not _claimed(node)]
+        self._between += [node for node in borders if not self._claimed(node)]
         return claimed
 
-
-def _claimed(node: Node) -> bool:
-    return CLAIMED in _metadata(node)
+    def _claimed(self, node: Node) -> bool:
+        return self._key in _metadata(node)
 
 
 def _metadata(node: Node) -> dict[Any, Any]:

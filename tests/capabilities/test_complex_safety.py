@@ -1,9 +1,13 @@
-"""Gradient safety for complex models: rows A1 to A5 of what gradcore must be able to do."""
+"""Gradient safety for complex models: rows A1 to A6 of what gradcore must be able to do."""
 
 from __future__ import annotations
 
 import io
 import math
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +16,8 @@ from torch import nn
 
 import gradcore
 import gradients
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_a1_repair_then_clip_a_module_and_keep_the_direction():
@@ -143,3 +149,39 @@ def test_a5_gradcheck_passes_through_a_complex_model_that_is_being_guarded():
 
     assert all(parameter.grad.abs().sum() > 0 for parameter in net.parameters())
     assert torch.autograd.gradcheck(net, (features,))
+
+
+def test_a5_both_parts_flow_through_potential_and_resolvent(monkeypatch):
+    """Real and imaginary part of the resolvent reach level and decay of every site."""
+    monkeypatch.syspath_prepend(EXAMPLES)
+    from non_hermitian import NonHermitianPotential, resolvent_diagonal  # noqa: PLC0415
+
+    potential = NonHermitianPotential(4, 1).double()
+    features = torch.randn(2, 6, 4, dtype=torch.float64, requires_grad=True)
+    one, zero = torch.tensor(1.0), torch.tensor(0.0)
+
+    def diagonal(features):
+        return resolvent_diagonal(potential(features)[..., 0], one, zero)
+
+    assert torch.autograd.gradcheck(diagonal, (features,))
+    for part in ("real", "imag"):
+        potential.zero_grad()
+        getattr(diagonal(features), part).square().sum().backward()
+        level, decay = potential.parts.weight.grad
+        assert level.abs().min() > 0
+        assert decay.abs().min() > 0
+
+
+def test_a6_a_dissipative_model_is_trained_for_real_under_planted_faults():
+    """Two hundred steps of the example, as its users run it."""
+    words = [sys.executable, str(EXAMPLES / "non_hermitian.py"), "--steps", "200"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=110)
+
+    losses = [float(x) for x in re.findall(r"^loss (\S+)$", done.stdout, re.MULTILINE)]
+    assert len(losses) == 21
+    assert all(math.isfinite(loss) for loss in losses)
+    assert losses[-1] < 0.6 * losses[0]
+    planted = re.findall(r"step \d+: (\S+) planted, (skipped|norm 1e\+25 clipped)", done.stdout)
+    assert {value for value, _ in planted} == {"nan", "inf", "-inf", "1e+25"}
+    assert all((outcome == "skipped") == (value != "1e+25") for value, outcome in planted)
+    assert f"faults planted {len(planted)}, model finite: yes" in done.stdout

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 import gradcore
 import joint
+from gradcore.monitors import GradientGainMonitor
 from gradcore.numerics import (
     activations,
     normalize,
@@ -104,3 +105,23 @@ def test_d6_activations_are_torchs_own_and_swish_has_beta():
     assert torch.equal(activations.leaky_relu(x, 0.01), functional.leaky_relu(x, 0.01))
     expected = [v / (1 + math.exp(-1.5 * v)) for v in x.tolist()]
     assert activations.swish(x, beta=1.5).tolist() == pytest.approx(expected, rel=1e-6)
+
+
+def test_d6_gradients_reach_the_first_of_fifty_layers_through_the_ones_that_are_recommended():
+    """In residual blocks; and fifty plain layers of GELU, as torch initialises them, lose all."""
+
+    def gain(blocks):
+        with GradientGainMonitor(blocks) as monitor:
+            blocks(torch.randn(64, 32)).square().mean().backward()
+            return math.exp(sum(monitor.log_gains()))
+
+    class Residual(nn.Sequential):
+        def forward(self, x):
+            return x + super().forward(x)
+
+    for name in ("GELU", "SiLU", "Swish", "Mish", "LeakyReLU"):
+        act = getattr(activations, name)
+        residual = (Residual(nn.LayerNorm(32), nn.Linear(32, 32), act()) for _ in range(50))
+        assert 0.1 < gain(nn.Sequential(*residual)) < 100.0
+        plain = (nn.Sequential(nn.Linear(32, 32), act()) for _ in range(50))
+        assert gain(nn.Sequential(*plain)) < 1e-12

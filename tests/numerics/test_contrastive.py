@@ -156,6 +156,18 @@ def test_gradients_are_finite_in_bfloat16_autocast(method, size, chunk):
     assert all(x.grad.isfinite().all() for x in features)
 
 
+@pytest.mark.parametrize("chunk", [None, 2])
+@pytest.mark.parametrize("method", joint.FORMS)
+def test_autocast_does_not_cost_precision(method, chunk):
+    features = [x.detach() for x in sets(3, 6, width=32, dtype=torch.float32)]
+
+    arrays = [x.double().numpy() for x in features]
+    expected = joint.loss(joint.similarity(joint.directions(arrays), method), 50.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = nway_contrastive_loss(*features, method=method, logit_scale=50.0, chunk=chunk)
+    assert result.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_nan_is_passed_on_and_not_swallowed():
     for method, chunk in itertools.product(joint.FORMS, (None, 2)):
         features = sets(3, 4)

@@ -83,7 +83,7 @@ def nway_contrastive_loss(
     Example:
         >>> sets = [torch.eye(3) for _ in range(4)]
         >>> nway_contrastive_loss(*sets, method="cosine", logit_scale=20.0)
-        tensor(0.0014)
+        tensor(0.0004)
     """
     require_positive("eps", eps)
     require_clamp(clamp)

@@ -10,8 +10,9 @@ gradcore_target(gradcore_kernels)
 
 function(gradcore_kernels capability)
   set(_name gradcore_kernels_${capability})
-  add_library(${_name} OBJECT cpp/kernels/apply.cpp cpp/kernels/floor.cpp
-                               cpp/kernels/measure.cpp cpp/kernels/units.cpp)
+  add_library(${_name} OBJECT cpp/kernels/apply.cpp cpp/kernels/apply_units.cpp
+                               cpp/kernels/floor.cpp cpp/kernels/measure.cpp
+                               cpp/kernels/measure_units.cpp)
   gradcore_target(${_name})
   target_compile_definitions(${_name} PRIVATE GRADCORE_CAPABILITY=${capability})
   target_compile_options(${_name} PRIVATE

@@ -53,9 +53,9 @@ void apply(Number number, void* data, std::int64_t count, const Change& change) 
   capability().apply(number, data, count, change);
 }
 
-void measure_units(const Stretch& stretch, const void* data, const UnitLayout& layout,
-                   const Request& request, std::int64_t first, SumOfSquares* squares) noexcept {
-  capability().measure_units(stretch, data, layout, request, first, squares);
+Partial measure_units(const Stretch& stretch, const void* data, const UnitLayout& layout,
+                      const Request& request, std::int64_t first, SumOfSquares* squares) noexcept {
+  return capability().measure_units(stretch, data, layout, request, first, squares);
 }
 
 void apply_units(const Stretch& stretch, void* data, const UnitLayout& layout,

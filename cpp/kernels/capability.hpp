@@ -11,16 +11,17 @@
 namespace gradcore {
 
 // Each is compiled from the same sources; the name of the namespace is GRADCORE_CAPABILITY there.
-#define GRADCORE_KERNELS(capability)                                                              \
-  namespace capability {                                                                          \
-  Partial measure(Number number, const void* data, std::int64_t count,                            \
-                  const Request& request) noexcept;                                               \
-  void apply(Number number, void* data, std::int64_t count, const Change& change) noexcept;       \
-  void measure_units(const Stretch& stretch, const void* data, const UnitLayout& layout,          \
-                     const Request& request, std::int64_t first, SumOfSquares* squares) noexcept; \
-  void apply_units(const Stretch& stretch, void* data, const UnitLayout& layout,                  \
-                   const double* factors, Change change) noexcept;                                \
-  std::uint64_t read_once(const void* data, std::int64_t bytes) noexcept;                         \
+#define GRADCORE_KERNELS(capability)                                                        \
+  namespace capability {                                                                    \
+  Partial measure(Number number, const void* data, std::int64_t count,                      \
+                  const Request& request) noexcept;                                         \
+  void apply(Number number, void* data, std::int64_t count, const Change& change) noexcept; \
+  Partial measure_units(const Stretch& stretch, const void* data, const UnitLayout& layout, \
+                        const Request& request, std::int64_t first,                         \
+                        SumOfSquares* squares) noexcept;                                    \
+  void apply_units(const Stretch& stretch, void* data, const UnitLayout& layout,            \
+                   const double* factors, Change change) noexcept;                          \
+  std::uint64_t read_once(const void* data, std::int64_t bytes) noexcept;                   \
   }
 GRADCORE_KERNELS(baseline)
 #ifdef GRADCORE_X86

@@ -12,6 +12,10 @@ static constexpr double kSmallest = 1e-200;
 /// Sums are rounded: one that comes this near to the square of `overflow` does not clear a block.
 static constexpr double kDoubt = 1.0 + 0x1p-16;
 
+/// Squares below 2^-126 lose digits: of 65,536 of them, less than 1e-33, which is nothing next to
+/// this.
+static constexpr double kSmallestShort = 1e-25;
+
 /// Nothing in the sum is NaN, infinite or beyond `overflow`: no part is larger than its root.
 static inline bool ordinary(double sum, double overflow) noexcept {
   return std::isfinite(sum) && sum * kDoubt <= overflow * overflow;

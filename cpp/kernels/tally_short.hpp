@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/sums.hpp"
 #include "kernels/tally.hpp"
 
 namespace gradcore {
@@ -79,10 +80,6 @@ struct ShortLanes {
     }
   }
 };
-
-/// Squares below 2^-126 lose digits: of 65,536 of them, less than 1e-33, which is nothing next to
-/// this.
-constexpr double kSmallestShort = 1e-25;
 
 /// `tally` for numbers of 16 bits: sums are within 2^-20 of the exact ones, relative to the sum of
 /// magnitudes. Unless squares leave the range of float32: then their sum is not finite, or so small

@@ -2,6 +2,7 @@
 // The same two verbs for gradients whose units each have a norm, and a factor, of their own. Knows
 // nothing of torch, allocates nothing, throws nothing.
 
+#include <algorithm>
 #include <cstdint>
 
 #include "kernels/apply.hpp"
@@ -25,12 +26,28 @@ struct Stretch {
   std::int64_t count;
 };
 
-/// Adds the squares of the stretch to those of their units; `squares` begins with unit `first`.
+/// Calls visit(unit, offset, count) for every run of elements of one unit.
+template <class Visit>
+static inline void for_each_run(const Stretch& stretch, const UnitLayout& layout, Visit&& visit) {
+  std::int64_t unit = layout.unit_of(stretch.begin);
+  std::int64_t rest = layout.inner - stretch.begin % layout.inner;
+  for (std::int64_t offset = 0; offset < stretch.count;) {
+    const std::int64_t run = std::min(rest, stretch.count - offset);
+    visit(unit, offset, run);
+    offset += run;
+    rest = layout.inner;
+    if (++unit == layout.count) unit = 0;
+  }
+}
+
+/// What `measure` says of the stretch, and adds its squares to those of their units; `squares`
+/// begins with unit `first`.
 ///
-/// Non-finite elements, overflow and replacements are treated as `measure` does, and nothing
-/// overflows or underflows either. Meant for a stretch that is in a cache, since it was measured.
-void measure_units(const Stretch& stretch, const void* data, const UnitLayout& layout,
-                   const Request& request, std::int64_t first, SumOfSquares* squares) noexcept;
+/// Nothing overflows or underflows here either, and non-finite elements, overflow and replacements
+/// mean the same. Where units alternate with every element, or more than the norm is needed, the
+/// stretch is read twice: one that fits in a cache is read from memory once.
+Partial measure_units(const Stretch& stretch, const void* data, const UnitLayout& layout,
+                      const Request& request, std::int64_t first, SumOfSquares* squares) noexcept;
 
 /// Carries out the repair of `change` and then multiplies each element by the factor of its unit. A
 /// unit whose factor is exactly 1 is not multiplied.

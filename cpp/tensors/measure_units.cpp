@@ -79,8 +79,6 @@ std::tuple<at::Tensor, at::Tensor> measure_units_cpu(at::TensorList gradients,
                                                      const UnitCounts& counts,
                                                      const MeasureOptions& options) {
   const Request request = request_of(options);
-  Request of_units = request;
-  of_units.needs = 0;
   const std::vector<Elements> list = elements_of(gradients);
   const std::vector<Units> units = units_of(gradients, list, counts);
   const std::vector<Block> blocks = cut(list);
@@ -107,9 +105,9 @@ std::tuple<at::Tensor, at::Tensor> measure_units_cpu(at::TensorList gradients,
       const Elements& elements = list[block.gradient];
       const auto offset = block.begin * static_cast<std::int64_t>(elements.dense.element_size());
       const void* const data = static_cast<const char*>(elements.data) + offset;
-      partials[i] = measure(elements.number, data, block.count, request);
-      measure_units({elements.number, block.begin, block.count}, data, units[block.gradient].layout,
-                    of_units, stripe.first, sums.data() + stripe.offset);
+      partials[i] = measure_units({elements.number, block.begin, block.count}, data,
+                                  units[block.gradient].layout, request, stripe.first,
+                                  sums.data() + stripe.offset);
     }
   });
   return {table_of(list, blocks, partials, request),

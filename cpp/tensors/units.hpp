@@ -51,9 +51,9 @@ std::vector<std::int64_t> units_of(at::TensorList parameters, std::int64_t axis)
 std::vector<Units> units_of(at::TensorList gradients, const std::vector<Elements>& list,
                             const UnitCounts& counts);
 
-/// `measure_cpu`, which reads every gradient once, and the Euclidean norm of every unit: float64
-/// [units], one parameter after the other. A norm has the same bits for any number of threads, and
-/// the table those that `measure_cpu` gives it.
+/// `measure_cpu`, which reads every gradient from memory once, and the Euclidean norm of every
+/// unit: float64 [units], one parameter after the other. Both have the same bits for any number of
+/// threads; a norm in the table may differ in its last bits from that of `measure_cpu`.
 std::tuple<at::Tensor, at::Tensor> measure_units_cpu(at::TensorList gradients,
                                                      const UnitCounts& counts,
                                                      const MeasureOptions& options);

@@ -86,7 +86,9 @@ def test_raising_names_the_parameter():
     owners, guard = made("raise")
     frozen = training.freeze(owners)
 
-    with pytest.raises(gradcore.NonfiniteGradientError, match="2 elements of param.* in 'first'"):
+    with pytest.raises(
+        gradcore.NonfiniteGradientError, match="2 elements .* parameters themselves: 'first'"
+    ):
         step(owners, guard)
     assert training.freeze(owners) == frozen
 
@@ -104,7 +106,9 @@ def test_the_first_of_a_streak_says_which_and_what_is_done(caplog):
     owners, guard = made("zero", values=((NAN,) * 3, (INF,)))
     step(owners, guard)
 
-    what = "4 elements of parameters themselves are NaN or infinite, in 'first', 'second' (step 0)."
+    what = (
+        "4 elements are NaN or infinite in the parameters themselves: 'first', 'second' (step 0)."
+    )
     said = [record.getMessage() for record in caplog.records]
     assert said == [f"{what} 4 elements are repaired."]
     assert caplog.records[0].levelno == logging.WARNING

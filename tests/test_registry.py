@@ -22,6 +22,7 @@ from gradcore.strategies import GlobalNorm
 
 CLIPS = ["global_norm", "value"]
 POLICIES = [
+    "adaptive",
     "detect",
     "propagate",
     "raise",

@@ -24,7 +24,9 @@ def test_a_first_step_with_a_fault_has_something_to_go_back_to():
     training.backward(net)
     training.plant(net[0].weight)
 
-    assert restoring(net).step(optimizer).restored
+    report = restoring(net).step(optimizer)
+    assert report.restored
+    assert report.stability == pytest.approx(0.25 * (20 / 21) ** 4)
     assert training.state(net, optimizer) == frozen
 
 
@@ -164,7 +166,7 @@ def test_a_parameter_that_begins_to_train_is_in_a_snapshot_before_it_does():
     assert training.freeze(list(net.parameters())) == frozen
 
 
-def test_memory_is_said_and_used_again(caplog):
+def test_memory_is_said_and_used_again(caplog, monkeypatch):
     """21 numbers of 4 bytes; with Adam's two averages of each and three counters of steps."""
     net = training.model()
     optimizer = torch.optim.Adam(net.parameters())
@@ -180,6 +182,13 @@ def test_memory_is_said_and_used_again(caplog):
     said = [r.getMessage() for r in caplog.records if r.levelno == logging.INFO]
     assert said == [f"{what} {size} MB on their devices." for size in ("8.4e-05", "0.000264")]
     assert gradcore.Guard(net).snapshot_bytes == 0
+    monkeypatch.setattr(torch, "empty_like", None)  # with which a snapshot makes its copies
+    frozen = training.state(net, optimizer)
+    training.backward(net, 5)
+    guard.step(optimizer)
+    training.plant(net[0].weight)
+    assert guard.step(optimizer).restored
+    assert training.state(net, optimizer) == frozen
 
 
 def test_a_loaded_guard_takes_a_new_snapshot():

@@ -22,6 +22,7 @@ from gradcore.checks import (
 )
 from gradcore.hooks import hookimpl
 from gradcore.nonfinite import (
+    Adaptive,
     Detect,
     Propagate,
     Raise,
@@ -46,6 +47,7 @@ STRATEGIES: tuple[type[ClipStrategy], ...] = (
     strategies.Value,
 )
 POLICIES: tuple[type[NonfinitePolicy], ...] = (
+    Adaptive,
     Detect,
     Propagate,
     Raise,

@@ -45,8 +45,10 @@ class NonfinitePolicy(Protocol):
     May have ``needs`` like a strategy; ``overflow``, a magnitude beyond which an element counts as
     infinite (default: infinity); ``replacement``, the `Replace` it is going to return, so that
     norms are measured with the values in place; and ``passes_nonfinite``, true if it lets
-    non-finite elements through, which `gradcore.testing.check_policy` forbids all others.  May have
-    ``bind(names)`` like a strategy; one with memory is a module with buffers like a strategy.
+    non-finite elements through, which `gradcore.testing.check_policy` forbids all others.  One that
+    may return `Restore` has ``snapshot_every``, the trusted steps between snapshots, and may have
+    ``device``, where they are held.  May have ``bind(names)`` like a strategy; one with memory is a
+    module with buffers like a strategy.
     """
 
     name: ClassVar[str]

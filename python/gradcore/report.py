@@ -86,7 +86,7 @@ class Report:
     """Non-finite elements found in gradients, before repair."""
 
     repaired: int
-    """How many of them were given other values."""
+    """How many elements were given other values, of gradients and of parameters looked at."""
 
     skipped: bool
     """True if the optimizer was not allowed to step."""

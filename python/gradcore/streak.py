@@ -101,7 +101,7 @@ def describe(report: Report, parameters: Sequence[str] = ()) -> str:
     if parameters:
         count = report.nonfinite_parameters.total
         sentences.append(
-            f"{count} elements of parameters themselves are NaN or infinite, in "
+            f"{_counted(count)} NaN or infinite in the parameters themselves: "
             f"{_listed(map(repr, parameters))} (step {report.step})."
         )
     if report.loss is not None and not math.isfinite(report.loss):
@@ -128,6 +128,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(every[:NAMED]) + more
 
 
+def _counted(elements: int) -> str:
+    return "1 element is" if elements == 1 else f"{elements} elements are"
+
+
 def consequence(report: Report) -> str:
     """What is done about it."""
     if report.restored:
@@ -135,7 +139,7 @@ def consequence(report: Report) -> str:
     if report.skipped:
         return "The step is skipped."
     if report.repaired:
-        return f"{report.repaired} elements are repaired."
+        return f"{_counted(report.repaired)} repaired."
     if report.nonfinite.total or report.nonfinite_parameters.total:
         return "They are left as they are."
     return "The step is taken all the same."

@@ -22,7 +22,15 @@ FAULTS = {
     "subnormal": lambda gradient: gradient.fill_(1e-44),
     "dead": lambda gradient: gradient.zero_(),
 }
-POLICIES = ["skip", "zero", ("replace", {"nan": 0.0, "posinf": 1.0, "neginf": -1.0})]
+POLICIES = {
+    "skip": "skip",
+    "zero": "zero",
+    "replace": ("replace", {"nan": 0.0, "posinf": 1.0, "neginf": -1.0}),
+    "zero_parameter": "zero_parameter",
+    "scale": "scale",
+    "restore": ("restore", {"snapshot_every": 10}),
+    "adaptive": ("adaptive", {"max_share": 0.1}),
+}
 
 
 def faults(net, random_number):
@@ -36,7 +44,7 @@ def faults(net, random_number):
     return planted
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=["skip", "zero", "replace"])
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 @pytest.mark.parametrize("attached", [False, True], ids=["step", "attached"])
 def test_f11_parameters_and_state_stay_finite(policy, attached):
     net = training.model()

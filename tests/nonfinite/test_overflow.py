@@ -6,9 +6,19 @@ import math
 
 import pytest
 
-from gradcore.nonfinite import Detect, Raise, Replace, Restore, Scale, Skip, Zero, ZeroParameter
+from gradcore.nonfinite import (
+    Adaptive,
+    Detect,
+    Raise,
+    Replace,
+    Restore,
+    Scale,
+    Skip,
+    Zero,
+    ZeroParameter,
+)
 
-POLICIES = (Detect, Raise, Replace, Restore, Scale, Skip, Zero, ZeroParameter)
+POLICIES = (Adaptive, Detect, Raise, Replace, Restore, Scale, Skip, Zero, ZeroParameter)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -4,6 +4,7 @@ A policy is named after what users write: `Skip` is ``nonfinite="skip"``.  The v
 those of `gradcore.plan`, some of which are called alike: hence ``plan.Skip`` in these files.
 """
 
+from gradcore.nonfinite.adaptive import Adaptive
 from gradcore.nonfinite.detect import Detect
 from gradcore.nonfinite.propagate import Propagate
 from gradcore.nonfinite.replace import Replace
@@ -15,6 +16,7 @@ from gradcore.nonfinite.zero import Zero
 from gradcore.nonfinite.zero_parameter import ZeroParameter
 
 __all__ = [
+    "Adaptive",
     "Detect",
     "Propagate",
     "Raise",

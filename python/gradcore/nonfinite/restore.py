@@ -28,6 +28,10 @@ class Restore:
     logged.  Where no optimizer is known, in ``Guard.apply()`` without one, parameters and buffers
     alone go back.
 
+    A rollback undoes up to ``snapshot_every`` steps, so it is an answer to faults that are rare and
+    poison the model; where they are routine, as overflows in float16 training with a loss scale,
+    ask for ``"skip"`` or ``"adaptive"``.
+
     What goes on: the memory of strategies, counters, learning rates and whatever else is in
     ``param_groups``, schedulers, random numbers, and the order of the data, so that the batch that
     did it does not come again.

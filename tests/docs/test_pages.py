@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import io
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,14 +15,44 @@ import torch
 PAGES = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Languages and contents of fenced blocks."""
+    found: list[tuple[str, str]] = re.findall(
+        r"^```(\w+)\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    return found
+
+
+def is_script(language: str, code: str) -> bool:
+    """Whether it is Python that is run as a whole, and no session of a prompt."""
+    return language == "python" and ">>> " not in code
+
+
+WITH_SCRIPTS = [page for page in PAGES if any(is_script(*block) for block in blocks(page))]
+
+
+@pytest.mark.parametrize("page", WITH_SCRIPTS, ids=lambda page: page.stem)
+def test_the_scripts_run_in_order_and_print_the_text_that_follows(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    names: dict[str, object] = {}
+    for (language, code), (following, shown) in pairwise([*blocks(page), ("", "")]):
+        if not is_script(language, code):
+            continue
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(code, names)  # noqa: S102 - it is our page
+        assert printed.getvalue() == (shown if following == "text" else "")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_sessions_run_and_print_what_is_shown(page):
     torch.manual_seed(0)
 
     assert doctest.testfile(str(page), module_relative=False, encoding="utf-8").failed == 0
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page):
     targets = re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8"))
 

@@ -32,6 +32,7 @@ template <class Part, class Replace>
   constexpr int kFloats = 2 * kWidth;
   std::int64_t i = 0;
   for (; i + kFloats <= count; i += kFloats) store_at(part + i, change(floats_at(part + i)));
+  if (i == count) return;
   Part last[kFloats] = {};
   std::memcpy(last, part + i, static_cast<std::size_t>(count - i) * sizeof(Part));
   store_at(last, change(floats_at(last)));

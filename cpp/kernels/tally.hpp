@@ -155,13 +155,17 @@ Partial tally(const Element* element, std::int64_t count, const Request& request
   }
   std::int64_t i = kTallyStreams * length;
   for (; i + kTallyLanes <= count; i += kTallyLanes) take(element + i);
-  Element last[kTallyLanes] = {};
-  std::memcpy(last, element + i, static_cast<std::size_t>(count - i) * sizeof(Element));
-  take(last);
+  const std::int64_t rest = count - i;
+  if (rest > 0) {
+    Element last[kTallyLanes] = {};
+    std::memcpy(last, element + i, static_cast<std::size_t>(rest) * sizeof(Element));
+    take(last);
+  }
 
   Partial found;
   for (const auto& each : lanes) each.add_to(found);
-  if (kEverything) found.zeros -= kTallyLanes - (count - i);  // those that filled up the last ones
+  // Not those that filled up the last ones.
+  if (kEverything && rest > 0) found.zeros -= kTallyLanes - rest;
   return found;
 }
 

@@ -81,6 +81,35 @@ def test_log_space_reaches_the_clamp_with_finite_gradients():
     assert all(torch.equal(x.grad, torch.zeros(1, 3)) for x in features)
 
 
+def test_log_space_of_huge_vectors_at_right_angles_is_zero():
+    """Next to 1e50, even 1e-20 in the place of a zero would make 1e30."""
+    x = torch.tensor([[1e25, 0.0]], requires_grad=True)
+    y = torch.tensor([[0.0, 1e25]])
+
+    result = nway_similarity(x, y, normalize=False, clamp=None, log_space=True)
+    result.backward()
+    assert result.item() == 0.0
+    assert x.grad.isfinite().all()
+
+
+def test_log_space_of_sparse_features_agrees_with_double_precision():
+    features = [1e4 * torch.randn(3, 8).relu() for _ in range(6)]
+
+    expected = joint.similarity([x.double().numpy() for x in features], "product")
+    result = nway_similarity(*features, normalize=False, clamp=None, log_space=True)
+    assert (expected == 0.0).any()
+    assert result.double().numpy() == pytest.approx(expected, rel=1e-5)
+    assert (result.numpy()[expected == 0.0] == 0.0).all()
+
+
+def test_log_space_gives_small_results_of_huge_features():
+    """The largest elements would make 1e45, beyond float32; what there is, is 2e30."""
+    x, y = torch.tensor([[1e30, 1e15]]), torch.tensor([[1e0, 1e15]])
+
+    result = nway_similarity(x, y, normalize=False, clamp=None, log_space=True)
+    assert result.item() == pytest.approx(2e30, rel=1e-5)
+
+
 def test_the_clamp_bounds_similarities_and_stops_their_gradients():
     x = torch.tensor([[3.0, 0.0], [0.0, 1.0]], requires_grad=True)
 
@@ -146,6 +175,9 @@ def test_autocast_does_not_cost_precision(method):
     [
         ({"method": "dot"}, "method must be one of product, norm, .*; got 'dot'"),
         ({"clamp": (1.0, -1.0)}, "clamp must be None or two numbers, smaller first"),
+        ({"clamp": 5.0}, "clamp must be None or two numbers, smaller first; got 5.0"),
+        ({"clamp": "no"}, "clamp must be None or two numbers, smaller first; got 'no'"),
+        ({"clamp": (0.0, 1.0, 2.0)}, "clamp must be None or two numbers, smaller first"),
         ({"eps": 0.0}, "eps must be finite and greater than 0; got 0.0"),
         (
             {"method": "norm", "log_space": True},

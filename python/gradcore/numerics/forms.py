@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from itertools import combinations
 from typing import Final, Literal, TypeAlias
 
@@ -46,7 +47,7 @@ def rows_of(
                 f"features must all be of one shape [B, D], neither of them 0; features {number}"
                 f" are {list(x.shape)}, features 0 are {list(rows[0].shape)}."
             )
-    dtype = max((x.dtype for x in rows), key=lambda dtype: torch.finfo(dtype).bits)
+    dtype = reduce(torch.promote_types, (x.dtype for x in rows))
     # A cosine is of directions, whatever the lengths.
     directions = normalize or method in {"cosine", "geometric_cosine"}
     return [unit(x.to(dtype), eps=eps) if directions else x.to(dtype) for x in rows]

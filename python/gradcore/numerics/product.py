@@ -5,14 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import reduce
-from typing import Final
 
 import torch
 from torch import Tensor
-
-FLOOR: Final = 1e-20
-"""Smallest magnitude whose logarithm is taken, relative to the largest of its row: far below
-rounding, and far enough above underflow that the derivative ``product / x`` is right at zero."""
 
 
 def joint_product(rows: Sequence[Tensor]) -> Tensor:
@@ -34,15 +29,22 @@ def product_factors(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def joint_product_of_logs(rows: Sequence[Tensor]) -> Tensor:
-    """`joint_product` by signs and sums of logarithms, exponentiated at the end.
+    """`joint_product` by products of magnitude 1 and sums of logarithms, exponentiated at the end.
 
-    No product on the way overflows or underflows.  A result beyond the dtype saturates.
+    No product on the way overflows, and none underflows that is not below rounding.  A result
+    beyond the dtype saturates, and so does a factor of the gradient that is.
     """
     (left, left_log), (right, right_log) = (_scaled_products(half) for half in _halves(rows))
-    joint = left @ right.T
-    largest = math.log(torch.finfo(joint.dtype).max) - math.log(rows[0].shape[-1]) - 1.0
-    joint = joint * (left_log[:, None] + right_log).clamp(max=largest).exp()
-    return joint.reshape([len(x) for x in rows])
+    exponent = left_log[:, None] + right_log
+    largest = torch.finfo(exponent.dtype).max
+    most = math.log(largest) - math.log(rows[0].shape[-1]) - 1.0
+    within = exponent.clamp(max=most)
+    joint = (left @ right.T) * within.exp()
+    with torch.no_grad():
+        # A small sum may be within the dtype when the factor that it lacks is not.
+        beyond = (exponent - within).clamp(max=most).exp()
+        missing = (joint * beyond).clamp(-largest, largest) - joint
+    return (joint + missing).reshape([len(x) for x in rows])
 
 
 def aligned_product(rows: Sequence[Tensor]) -> Tensor:
@@ -65,17 +67,16 @@ def _scaled_products(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
     The factors that are taken out count as constants in the derivative, since they are put back.
     """
-    logs, signs, lacking = rows[0].new_zeros(1), rows[0].new_ones(1), rows[0].new_zeros(())
+    products, lacking = rows[0].new_ones(1, 1), rows[0].new_zeros(1)
     for row in rows:
-        largest = row.detach().abs().amax(-1, keepdim=True)
-        largest = torch.where(largest > 0, largest, 1.0)
-        x = row / largest
-        with torch.no_grad():
-            raised = x.abs().clamp(min=FLOOR).copysign(x) - x
-        x = x + raised
-        logs = logs[..., None, :] + x.abs().log()
-        signs = signs[..., None, :] * x.detach().sign()
-        lacking = lacking[..., None] + largest[:, 0].log()
-    logs, signs = logs.flatten(0, -2), signs.flatten(0, -2)
-    highest = logs.detach().amax(-1, keepdim=True)
-    return signs * (logs - highest).exp(), lacking.flatten() + highest[:, 0]
+        x, log = _scaled(row)
+        products, more = _scaled(_products(products, x))
+        lacking = lacking[..., None] + log + more
+    return products.flatten(0, -2), lacking.flatten()
+
+
+def _scaled(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide vectors by their largest magnitude, 1 for zero: ``[…, D]``, and its logarithm."""
+    largest = x.detach().abs().amax(-1, keepdim=True)
+    largest = torch.where(largest > 0, largest, 1.0)
+    return x / largest, largest[..., 0].log()

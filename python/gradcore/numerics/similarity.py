@@ -45,7 +45,8 @@ def nway_similarity(
     logit scale the more sets there are, which the other forms do not.
 
     Gradients are finite for any finite input: of zero rows they are zero (`normalize`), and so is
-    that of the distance of equal rows.
+    that of the distance of equal rows.  With ``normalize=False`` products and squares of rows must
+    be within the dtype, or the product be taken in ``log_space``.
 
     Args:
         *features: Two to eight tensors ``[B, D]`` of real floating dtype, on one device.
@@ -101,5 +102,9 @@ def nway_similarity(
 
 def require_clamp(clamp: tuple[float, float] | None) -> None:
     """Raise `ValueError` unless ``clamp`` is None or two numbers in order."""
-    if clamp is not None and not clamp[0] < clamp[1]:
-        raise ValueError(f"clamp must be None or two numbers, smaller first; got {clamp}.")
+    if clamp is None:
+        return
+    match clamp:
+        case (int() | float() as low, int() | float() as high) if low < high:
+            return
+    raise ValueError(f"clamp must be None or two numbers, smaller first; got {clamp!r}.")

@@ -54,6 +54,19 @@ def test_gradcheck_of_complex_vectors():
     assert torch.autograd.gradcheck(normalize, (x,))
 
 
+@pytest.mark.parametrize("size", [1e-44, 1e-38, 1e-30, 1e30, 3e38])
+def test_complex_rows_have_length_one_however_long_they_were(size):
+    """A magnitude of 3e38 * sqrt(2) is beyond float32, and so are squares on the way."""
+    x = torch.tensor([[complex(size, -size), 0.0]], requires_grad=True)
+
+    y = normalize(x)
+    expected = complex(0.5**0.5, -(0.5**0.5))
+    assert y.detach()[0].tolist() == pytest.approx([expected, 0.0], rel=1e-6)
+    torch.testing.assert_close(normalize(x.conj()), y.conj())
+    y.real.sum().backward()
+    assert x.grad.isfinite().all()
+
+
 def test_the_gradient_of_a_short_row_is_that_of_a_row_of_length_eps():
     """(1, 0) times 1e-12 turns by the gradient (0, 1) at the rate 1 / eps, not 1e12."""
     x = torch.tensor([[1e-12, 0.0]], dtype=torch.float64, requires_grad=True)

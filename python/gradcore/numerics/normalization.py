@@ -45,14 +45,26 @@ def normalize(x: Tensor, dim: int = -1, eps: float = 1e-8) -> Tensor:
     require_positive("eps", eps)
     wide = widened("x", x)
     with torch.no_grad():
-        largest = wide.abs().amax(dim, keepdim=True)
+        largest = _magnitude(wide).amax(dim, keepdim=True)
         divisor = torch.where(largest > 0, largest, 1.0)
-        scaled = wide / divisor
+        scaled = _divided(wide, divisor)
         length = _length(scaled, dim)
         slope = (largest > 0) / torch.maximum(divisor, eps / length)
     # The value of `scaled`, with a derivative that is bounded: the second term is zero.
     scaled = scaled + (wide - wide.detach()) * slope
     return (scaled / _length(scaled, dim)).to(x.dtype)
+
+
+def _magnitude(x: Tensor) -> Tensor:
+    """Magnitude of each element; of complex ones, of the larger part: ``|x|`` may overflow."""
+    return torch.view_as_real(x.resolve_conj()).abs().amax(-1) if x.is_complex() else x.abs()
+
+
+def _divided(x: Tensor, divisor: Tensor) -> Tensor:
+    """``x / divisor``, part by part: complex division squares the divisor."""
+    if not x.is_complex():
+        return x / divisor
+    return torch.view_as_complex(torch.view_as_real(x.resolve_conj()) / divisor[..., None])
 
 
 def _length(scaled: Tensor, dim: int) -> Tensor:

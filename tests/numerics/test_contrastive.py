@@ -202,3 +202,9 @@ def test_features_without_gradients_are_fine():
 def test_options_that_cannot_be_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         nway_contrastive_loss(*sets(2, 3), **change)
+
+
+@pytest.mark.parametrize("logit_scale", [1j, torch.tensor(1j), "large", None])
+def test_a_logit_scale_that_is_not_real_is_refused(logit_scale):
+    with pytest.raises(TypeError, match="logit_scale must be a real number or hold one; got"):
+        nway_contrastive_loss(*sets(2, 3), logit_scale=logit_scale)

@@ -55,3 +55,8 @@ def test_integers_are_refused():
 def test_eps_must_be_positive():
     with pytest.raises(ValueError, match="eps must be finite and greater than 0; got 0"):
         safe_sqrt(torch.ones(1), eps=0.0)
+
+
+def test_complex_numbers_are_refused():
+    with pytest.raises(TypeError, match=r"x must be real; got torch.complex64"):
+        safe_sqrt(torch.ones(1, dtype=torch.complex64))

@@ -72,7 +72,7 @@ def nway_contrastive_loss(
         distances, once.  float32, or float64 if a set is; under autocast too.
 
     Raises:
-        TypeError: A set is no tensor of a real floating dtype.
+        TypeError: A set is no tensor of a real floating dtype, or ``logit_scale`` is not real.
         ValueError: There are fewer than two sets or more than eight, their shapes differ, or an
             option cannot be.
 
@@ -103,6 +103,10 @@ def nway_contrastive_loss(
 
 
 def _scale_of(logit_scale: Tensor | float, like: Tensor) -> Tensor:
+    if isinstance(logit_scale, complex | str | None) or (
+        isinstance(logit_scale, Tensor) and logit_scale.is_complex()
+    ):
+        raise TypeError(f"logit_scale must be a real number or hold one; got {logit_scale!r}.")
     scale = torch.as_tensor(logit_scale, dtype=like.dtype, device=like.device)
     if scale.numel() != 1:
         raise ValueError(

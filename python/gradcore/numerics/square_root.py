@@ -26,7 +26,7 @@ def safe_sqrt(x: Tensor, eps: float = 1e-8) -> Tensor:
         The shape and dtype of ``x``, > 0.
 
     Raises:
-        TypeError: ``x`` is of an integer or boolean dtype.
+        TypeError: ``x`` is of an integer, boolean or complex dtype.
         ValueError: ``eps`` is not > 0.
 
     Example:
@@ -36,4 +36,7 @@ def safe_sqrt(x: Tensor, eps: float = 1e-8) -> Tensor:
         tensor([0.0000, 0.2500])
     """
     require_positive("eps", eps)
-    return (widened("x", x).abs() + eps).sqrt().to(x.dtype)
+    wide = widened("x", x)
+    if wide.is_complex():
+        raise TypeError(f"x must be real; got {x.dtype}.")
+    return (wide.abs() + eps).sqrt().to(x.dtype)

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "validation": "",
     "plan": "",
     "statistics": "",
+    "unscaling": "plan statistics torch",
     "units": "",
     "window": "validation torch",
     "protocols": "",
@@ -62,7 +63,8 @@ MAY_IMPORT = {
     " report testing.* validation torch",
     # the arrow
     "options": "checks registry strategies.global_norm",
-    "measuring": "core plan statistics torch",
+    "amp": "errors plan torch",
+    "measuring": "core plan statistics torch unscaling",
     "binding": "torch",
     "after_policy": "plan statistics torch",
     "decision": "after_policy errors plan torch",
@@ -74,8 +76,8 @@ MAY_IMPORT = {
     "checkpoint": "history",
     "watching": "",
     "attachment": "errors torch",
-    "protection": "core decision fetching plan reporting torch",
-    "guard": "attachment binding checkpoint config history measuring options parameters"
+    "protection": "core decision fetching plan reporting torch unscaling",
+    "guard": "amp attachment binding checkpoint config history measuring options parameters"
     " protection registry rollback streak validation watching",
     "stepping": "attachment errors guard torch",
     "config": "discovery errors guard stepping",

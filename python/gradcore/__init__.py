@@ -10,6 +10,7 @@ from gradcore.errors import (
     NonfiniteGradientError,
     PluginConflictError,
     PluginError,
+    ScalerError,
     UnknownPluginError,
 )
 from gradcore.functional import (
@@ -72,6 +73,7 @@ __all__ = [
     "Restore",
     "Scale",
     "ScaleUnits",
+    "ScalerError",
     "Sink",
     "Skip",
     "Statistics",

@@ -49,7 +49,8 @@ class Attachment:
         if getattr(optimizer, "grad_scale", None) is not None:
             raise GradcoreError(
                 "A GradScaler hands its scaled gradients to a fused optimizer, so they cannot be "
-                "guarded in the step. Call scaler.unscale_(optimizer) before scaler.step()."
+                "guarded in the step. Call guard.step(optimizer, scaler=scaler) in place of "
+                "scaler.step(optimizer), or scaler.unscale_(optimizer) before it."
             )
         # The optimizer itself is the first argument, a closure the second.
         if len(arguments) > 1 and arguments[1] is not None:
@@ -89,6 +90,14 @@ def attach(guard: Guard, optimizer: Optimizer) -> Attachment:
     existing = require_no_other(guard, optimizer)
     guard.parameters.cover(optimizer)
     return existing or Attachment(guard, optimizer)
+
+
+def require_steppable(guard: Guard, optimizer: Optimizer) -> None:
+    """Raise unless this guard can step the optimizer from outside."""
+    require_one_evaluation(optimizer)
+    require_no_other(guard, optimizer)
+    require_no_closure(optimizer)
+    guard.parameters.cover(optimizer)
 
 
 def require_no_other(guard: Guard, optimizer: Optimizer) -> Attachment | None:

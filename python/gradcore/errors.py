@@ -23,6 +23,10 @@ class PluginError(GradcoreError, RuntimeError):
     """A plugin could not be imported, or broke the contract of what it offers."""
 
 
+class ScalerError(GradcoreError, RuntimeError):
+    """A scaler of mixed precision was used out of order, or its scale has collapsed."""
+
+
 class MonitorError(GradcoreError, RuntimeError):
     """A monitor was used in a way that would make what it says wrong."""
 

@@ -6,13 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradcore import checkpoint
-from gradcore.attachment import (
-    Attachment,
-    attach,
-    require_no_closure,
-    require_no_other,
-    require_one_evaluation,
-)
+from gradcore.amp import unscaling
+from gradcore.attachment import Attachment, attach, require_steppable
 from gradcore.binding import Binding
 from gradcore.history import History
 from gradcore.measuring import Measuring
@@ -27,6 +22,7 @@ from gradcore.watching import close_quietly, emit, with_findings
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.amp import GradScaler
     from torch.optim import Optimizer
 
     from gradcore.protocols import HealthCheck, NonfinitePolicy, Sink
@@ -105,7 +101,6 @@ class Guard:
         self.rollback = Rollback.of(self.nonfinite)
         self.steps = 0
         self.stepping: Optimizer | None = None
-        self._looking = True
         self.attached = False
 
     @classmethod
@@ -128,7 +123,13 @@ class Guard:
         """What the last snapshot takes; 0 before the first, and where the policy wants none."""
         return 0 if self.rollback is None else self.rollback.nbytes
 
-    def step(self, optimizer: Optimizer, *, loss: Tensor | float | None = None) -> Report:
+    def step(
+        self,
+        optimizer: Optimizer,
+        *,
+        loss: Tensor | float | None = None,
+        scaler: GradScaler | None = None,
+    ) -> Report:
         """Measure, decide, repair, clip; step unless the step is skipped; report.
 
         A skip does not call ``optimizer.step()``: parameters and optimizer state keep every bit. It
@@ -137,29 +138,36 @@ class Guard:
         Args:
             optimizer: Any optimizer that takes a step without a closure.
             loss: The loss, one real number; a non-finite one makes the step a non-finite one.
+            scaler: What scaled the loss, in mixed precision: this call stands for
+                ``scaler.step(optimizer)`` and unscales in the same pass; ``scaler.update()`` is up
+                to the caller. All else is about unscaled gradients. Where one is not finite the
+                scale backs off whatever the policy, and only one that repairs takes the step.
 
         Raises:
             NonfiniteGradientError: The policy stops, or ``max_consecutive`` was reached; nothing
                 was changed.
             GradcoreError: The optimizer steps parameters that are not guarded, or has another
-                guard attached.
+                guard attached; or the scaler was used out of order.
             TypeError: A gradient cannot be measured, or the optimizer needs a closure.
         """
-        require_one_evaluation(optimizer)
-        require_no_other(self, optimizer)
-        require_no_closure(optimizer)
-        self.parameters.cover(optimizer)
-        report = self._protect(loss, optimizer)
+        require_steppable(self, optimizer)
+        step = unscaling(scaler, optimizer, repairs=True)
+        report = protect(self, loss, optimizer, step)
         if not report.skipped:
             self.stepping = optimizer
             try:
                 optimizer.step()
             finally:
                 self.stepping = None
-        return self._finish(report)
+        step.tell_stepped()
+        return self.finish(report)
 
     def apply(
-        self, *, loss: Tensor | float | None = None, optimizer: Optimizer | None = None
+        self,
+        *,
+        loss: Tensor | float | None = None,
+        optimizer: Optimizer | None = None,
+        scaler: GradScaler | None = None,
     ) -> Report:
         """Everything but ``optimizer.step()``, for loops that step elsewhere.
 
@@ -167,16 +175,15 @@ class Guard:
         changes nothing.  Arguments and errors are those of `step`; ``optimizer`` is the one that
         will step, so that parameters of it that are not guarded are noticed, and that its state can
         be rolled back: where it is unknown a policy that restores rolls back parameters alone.
+        With ``scaler``, which needs it, this stands for ``scaler.unscale_(optimizer)``: a step that
+        ``scaler.step()`` is not going to take is a skip, whatever the policy.
         """
-        if optimizer is None:
-            self.parameters.refresh()
-        else:
-            self.parameters.cover(optimizer)
-        report = self._protect(loss, optimizer)
+        self.parameters.cover(optimizer)
+        report = protect(self, loss, optimizer, unscaling(scaler, optimizer, repairs=False))
         if report.skipped:
             for parameter in self.parameters.tensors:
                 parameter.grad = None
-        return self._finish(report)
+        return self.finish(report)
 
     def attach(self, optimizer: Optimizer) -> Attachment:
         """From now on ``optimizer.step()`` is guarded, with a closure or without.
@@ -231,17 +238,11 @@ class Guard:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _protect(self, loss: Tensor | float | None, optimizer: Optimizer | None) -> Report:
-        self._looking = self.steps % self.every == 0
-        report, error = protect(self, loss, optimizer, looking=self._looking)
-        if error is not None:
-            self._finish(report)
-            raise error
-        return report
-
-    def _finish(self, report: Report) -> Report:
+    def finish(self, report: Report) -> Report:
+        """Show a step that is over to checks, history and sinks, as often as they look."""
+        looking = self.steps % self.every == 0
         self.steps += 1
-        if self._looking:
+        if looking:
             report = with_findings(report, self.checks, self.history)
             self.history.append(report)
             emit(report, self.sinks)

@@ -14,6 +14,7 @@ from torch import Tensor
 from gradcore import core
 from gradcore.plan import Clamp, Propagate
 from gradcore.statistics import OF_UNITS, ROWS
+from gradcore.unscaling import scaled
 
 if TYPE_CHECKING:
     from gradcore.decision import Decision
@@ -68,18 +69,27 @@ class Measuring:
             raise ValueError(f"Units have one axis only; asked for {sorted(axes)}.")
         self.unit_axis = axes.pop() if axes else 0
         self.overflow: float = getattr(policy, "overflow", math.inf)
-        self._replacement: Replace | None = getattr(policy, "replacement", None)
+        self.replacement: Replace | None = getattr(policy, "replacement", None)
 
     def __call__(
-        self, parameters: Parameters, loss: Tensor | float | None, *, looking: bool
+        self,
+        parameters: Parameters,
+        loss: Tensor | float | None,
+        *,
+        looking: bool,
+        factor: float = 1.0,
     ) -> Statistics:
-        """One read of the gradients; trusted only if all else that is looked at is finite too."""
+        """One read of the gradients; trusted only if all else that is looked at is finite too.
+
+        They are going to be multiplied by ``factor``, and are told as they are.
+        """
+        by = self.replacement
         try:
             statistics = core.measure(
                 parameters.tensors,
                 self._looking if looking else self._protecting,
-                overflow=self.overflow,
-                replacement=self._replacement,
+                overflow=self.overflow / factor,
+                replacement=None if by is None else scaled(by, factor),
                 norm_type=self._norm_type,
                 unit_axis=self.unit_axis,
             )
@@ -116,6 +126,12 @@ class Measuring:
             return bool(largest <= decision.bound.limit and counts == 0)
         stays = isinstance(decision.repair, Propagate) and counts > 0
         return not (stays and self.overflow < math.inf)
+
+    def found(self, parameters: Parameters, host: Fetched) -> bool:
+        """Whether a gradient holds NaN or infinity, rather than elements beyond ``overflow``."""
+        if self.overflow < math.inf and host.table[2:5, -1].any():
+            return bool(core.measure_table(parameters.tensors, ())[2:5, -1].any())
+        return bool(host.table[2:5, -1].any())
 
     def again(self, parameters: Parameters) -> float:
         """The joint Euclidean norm as it is now: NaN or infinite if an element is."""

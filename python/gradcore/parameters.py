@@ -70,12 +70,17 @@ class Parameters:
             self._take(_of_optimizer(optimizer))
             self._covered = tensors_of(optimizer)
 
-    def cover(self, optimizer: Optimizer) -> None:
+    def cover(self, optimizer: Optimizer | None) -> None:
         """Make sure that everything ``optimizer`` steps is guarded, which a look at ids tells.
+
+        Where it is not known, see parameters that were added to the one guarded.
 
         Raises:
             GradcoreError: It steps parameters that are not guarded.
         """
+        if optimizer is None:
+            self.refresh()
+            return
         tensors = tensors_of(optimizer)
         if same(tensors, self._covered):
             return
@@ -91,6 +96,23 @@ class Parameters:
                 "guard for the optimizer, or for a module that holds them all."
             )
         self._covered = tensors
+
+    def require_stepped(self) -> None:
+        """Raise `GradcoreError` for a gradient of a parameter that was not covered last.
+
+        Whether it is scaled cannot be told: a scaler knows gradients by their optimizer.
+        """
+        if same(self._covered, self.tensors):
+            return
+        stepped = {id(tensor) for tensor in self._covered}
+        named = zip(self.names, self.tensors, strict=True)
+        others = [name for name, t in named if t.grad is not None and id(t) not in stepped]
+        if others:
+            raise GradcoreError(
+                f"{len(others)} guarded parameters that the optimizer does not step have gradients:"
+                f" {', '.join(others[:NAMED])}{' …' if len(others) > NAMED else ''}. Whether they "
+                "are scaled is not known. Make a guard for each optimizer: Guard(optimizer)."
+            )
 
     def rates(self, optimizer: Optimizer | None = None) -> Rates | None:
         """Learning rates as they are now; None if it is unknown which optimizer steps.

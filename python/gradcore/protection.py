@@ -14,31 +14,43 @@ from gradcore.decision import decide
 from gradcore.fetching import fetch, require_factors
 from gradcore.plan import Keep, ZeroElements, ZeroParameters
 from gradcore.reporting import Outcome, report_of
+from gradcore.unscaling import folded, unscaled
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from gradcore.errors import NonfiniteGradientError
+    from gradcore.amp import Unscaled
     from gradcore.guard import Guard
     from gradcore.report import Report
 
 
 @torch.no_grad()
 def protect(
-    guard: Guard, loss: Tensor | float | None, optimizer: Optimizer | None, *, looking: bool
-) -> tuple[Report, NonfiniteGradientError | None]:
+    guard: Guard,
+    loss: Tensor | float | None,
+    optimizer: Optimizer | None,
+    unscaling: Unscaled,
+) -> Report:
     """Everything of one step up to ``optimizer.step()``, of which optimizer if that is known.
 
     Returns:
-        The report, without findings; and what is to be raised, if the step is to end the training,
-        in which case nothing was changed.
+        The report, without findings.
+
+    Raises:
+        NonfiniteGradientError: The step is to end the training; nothing was changed.
     """
     measuring, tensors = guard.measuring, guard.parameters.tensors
-    statistics = measuring(guard.parameters, loss, looking=looking)
+    unscaling.begin(guard.parameters, measuring)
+    factor = unscaling.factor
+    looking = guard.steps % guard.every == 0
+    measured = measuring(guard.parameters, loss, looking=looking, factor=factor)
+    statistics = unscaled(measured, factor)
     guard.bind(guard.names, statistics.table.device)
     decision = decide(statistics, guard.nonfinite, guard.clip)
     host = fetch(statistics, decision, loss, guard.parameters.rates(optimizer))
     require_factors(host.factors, guard.clip or guard.nonfinite)
+    if unscaling.skips(guard.parameters, decision, host):
+        host = replace(host, skip=True)
     rollback = guard.rollback
     if rollback is not None:
         trusted = not (host.event or host.skip)
@@ -56,6 +68,7 @@ def protect(
         rates=host.rates,
         unit_norms=host.unit_norms,
         unit_counts=host.unit_counts,
+        loss_scale=unscaling.scale,
     )
     report = report_of(guard.steps, guard.names, outcome)
     checked = host.parameters if "parameter_nonfinite" in statistics.measured else None
@@ -63,18 +76,21 @@ def protect(
     error = guard.streak.see(report, event=host.event, stop=host.stop, parameters=bad)
     if error is not None:
         untaken = replace(outcome, skipped=True, restored=False)
-        return report_of(guard.steps, guard.names, untaken), error
+        guard.finish(report_of(guard.steps, guard.names, untaken))
+        raise error
     if report.restored and rollback is not None:
         rollback.restore()
+    unscaling.tell()
     if host.skip:
-        return report, None
+        return report
+    bound, repair, factors = folded(decision, factor)
     core.apply_(
         tensors,
-        statistics.table,
-        decision.bound,
-        decision.repair,
-        factors=decision.factors,
-        overflow=measuring.overflow,
+        measured.table,
+        bound,
+        repair,
+        factors=factors,
+        overflow=measuring.overflow / factor,
         unit_axis=measuring.unit_axis,
     )
     if bad and statistics.parameters_table is not None:
@@ -85,4 +101,4 @@ def protect(
     if not measuring.knows_the_outcome(decision, host):
         after = measuring.again(guard.parameters)
         report = report_of(guard.steps, guard.names, replace(outcome, norm_after=after))
-    return report, None
+    return report

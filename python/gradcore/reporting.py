@@ -43,6 +43,7 @@ class Outcome:
     """Norm of each unit as measured, float64 ``[U]``, for `ScaleUnits`."""
     unit_counts: Table | None = None
     """Units of each parameter, float64 ``[n]``, for `ScaleUnits`."""
+    loss_scale: float | None = None
     norm_after: float | None = None
     """The norm as it was measured after everything, where it does not follow from the rest."""
 
@@ -103,6 +104,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         first_nonfinite=first,
         last_clean=last_clean,
         nonfinite_parameters=of_parameters,
+        loss_scale=outcome.loss_scale,
         healthy=counts.total == 0 and loss_is_finite and of_parameters.total == 0,
         stability=float(stability) if loss_is_finite else 0.0,
     )

@@ -13,6 +13,7 @@ from gradcore.errors import GradcoreError
 from gradcore.guard import Guard
 
 if TYPE_CHECKING:
+    from torch.amp import GradScaler
     from torch.optim import Optimizer
 
     from gradcore.report import Report
@@ -32,6 +33,7 @@ def safe_step(
     *,
     guard: Guard | None = None,
     loss: Tensor | float | None = None,
+    scaler: GradScaler | None = None,
     **options: Any,
 ) -> Report:
     """Measure, repair, clip and step in one call.
@@ -44,6 +46,7 @@ def safe_step(
         optimizer: Any `torch.optim.Optimizer` that takes a step without a closure.
         guard: What to guard with.
         loss: The loss; a non-finite one makes the step a non-finite one.
+        scaler: What scaled the loss, in mixed precision; as in `Guard.step`.
         **options: Those of `Guard`; not together with ``guard``.
 
     Returns:
@@ -69,7 +72,7 @@ def safe_step(
         raise ValueError(
             f"guard is given, so {', '.join(sorted(options))} would be ignored: give it to Guard."
         )
-    return guard.step(optimizer, loss=loss)
+    return guard.step(optimizer, loss=loss, scaler=scaler)
 
 
 def safe_backward(loss: Tensor, guard: Guard) -> Report:

@@ -17,18 +17,14 @@ def train(factor, steps, check):
     owner = nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([owner], lr=0.0)
     scaler = torch.amp.GradScaler("cpu")
-    guard, history = gradcore.Guard([owner], max_consecutive=None), gradcore.History(1000)
+    guard = gradcore.Guard([owner], max_consecutive=None, checks=[check])
     said, scales = [], []
     for step in range(steps):
         optimizer.zero_grad()
         scales.append(scaler.get_scale())
         scaler.scale((owner * factor).sum()).backward()
-        scaler.unscale_(optimizer)
-        report = replace(guard.apply(), loss_scale=scales[-1])
-        found = tuple(check(report, history))
-        history.append(replace(report, findings=found))
-        said += [(step, finding) for finding in found]
-        scaler.step(optimizer)
+        report = guard.step(optimizer, scaler=scaler)
+        said += [(step, finding) for finding in report.findings]
         scaler.update()
     return said, scales
 
@@ -65,7 +61,7 @@ def test_the_halvings_in_which_a_scaler_finds_its_scale_are_no_alarm():
 
 
 def test_a_scale_of_one_that_does_its_work_is_no_alarm():
-    """What `torch.amp.GradScaler` reports when it is switched off."""
+    """One that was set so, and never overflows."""
     report = gradcore.Guard([nn.Parameter(torch.ones(1))]).apply()
 
     history = gradcore.History(10)

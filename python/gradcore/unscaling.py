@@ -1,0 +1,56 @@
+"""What was measured of scaled gradients, said of unscaled ones; and the way back for a plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import torch
+
+from gradcore.plan import Replace, Scale, ScaleUnits
+from gradcore.statistics import ROWS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from gradcore.decision import Decision
+    from gradcore.plan import Bound, Repair
+    from gradcore.statistics import Statistics
+
+SIZES: Final = [ROWS.index(name) for name in ("l2", "l1", "max_abs", "sum", "sum_imag", "lp")]
+"""Rows that grow with the gradient; the others are counts."""
+
+
+def unscaled(statistics: Statistics, factor: float) -> Statistics:
+    """Statistics of gradients that are going to be multiplied by ``factor``."""
+    if factor == 1.0:
+        return statistics
+    table = statistics.table.clone()
+    table[SIZES] *= factor
+    units = statistics.per_unit
+    if units is not None and units.l2 is not None:
+        units = replace(units, l2=units.l2 * factor)
+    return replace(statistics, table=table, per_unit=units)
+
+
+def folded(decision: Decision, factor: float) -> tuple[Bound, Repair, Tensor | None]:
+    """Bound, repair and factors of a decision, such that they multiply by ``factor`` as well.
+
+    What replaces elements is multiplied after that, and limits are of what has been multiplied.
+    """
+    bound, repair, factors = decision.bound, decision.repair, decision.factors
+    if factor == 1.0:
+        return bound, repair, factors
+    if isinstance(repair, Replace):
+        repair = scaled(repair, factor)
+    if factors is None:
+        return bound, repair, torch.tensor(factor, dtype=torch.float64, device="cpu")
+    factors = factors * factor
+    if isinstance(bound, (Scale, ScaleUnits)):
+        bound = type(bound)(factors)
+    return bound, repair, factors
+
+
+def scaled(values: Replace, factor: float) -> Replace:
+    """What replaces elements, such that multiplied by ``factor`` it is ``values``."""
+    return Replace(values.nan / factor, values.posinf / factor, values.neginf / factor)

@@ -35,7 +35,8 @@ MAY_IMPORT = {
     "ring": "",
     "logfile*": "errors logfile.* parameter_table report tally version",
     "history_state": "report scalars tally torch",
-    "history": "history_state logfile report ring scalars tally validation",
+    "history": "history_state logfile plots report ring runs scalars tally validation",
+    "runs*": "logfile logfile.table parameter_table runs.* tally",
     "sinks*": "extras logfile logfile.values report scalars sinks.*",
     # the native verbs, and what they are carried out on
     "floor": "loading",
@@ -90,7 +91,8 @@ MAY_IMPORT = {
     "__init__": "config core errors functional guard history hooks loading monitors plan protocols"
     " registry repair report statistics stepping window",
     "__main__": "cli",
-    "cli*": "__init__ cli.* discovery errors floor history logfile registry tally torch validation",
+    "cli*": "__init__ cli.* discovery errors floor history logfile plots registry runs.*"
+    " tally torch validation",
 }
 
 # Whatever the table above says, for type checkers too.

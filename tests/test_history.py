@@ -194,3 +194,11 @@ def test_a_history_of_nothing_is_saved_and_loaded(tmp_path):
 def test_a_file_that_is_not_there_is_the_error_of_the_system(tmp_path):
     with pytest.raises(FileNotFoundError):
         History.load(tmp_path / "none.jsonl")
+
+
+def test_norms_whose_squares_overflow_have_a_deviation():
+    history = History(2)
+    for step, norm in enumerate((1e300, 3e300)):
+        history.append(reports.report(step=step, norm=norm))
+
+    assert history.summary()["std_norm"] == pytest.approx(1e300)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, overload
+from typing import TYPE_CHECKING, Any, Final, overload
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from gradcore.ring import Ring
 from gradcore.scalars import COLUMN, COLUMNS, FIELDS, Rows, finite, report_of, row_of
 from gradcore.tally import Tally
 from gradcore.validation import require_count
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WHOLE: Final = 100
 """So many of the last reports are kept whole, with their tables and findings."""
@@ -103,13 +106,15 @@ class History(Sequence[Report]):
         """
         rows, seen = self._ring.rows(), self.seen
         norms = rows[finite(rows), COLUMN["norm"]]
+        norms = norms[np.isfinite(norms)]
+        largest = float(norms.max(initial=0.0)) or 1.0  # squares of norms may be beyond float64
         p50, p90, p99 = np.percentile(norms, (50, 90, 99)) if norms.size else (math.nan,) * 3
         return {
             "steps": len(rows),
             "steps_seen": seen.steps,
             "mean_norm": float(norms.mean()) if norms.size else math.nan,
             "max_norm": float(norms.max()) if norms.size else math.nan,
-            "std_norm": float(norms.std()) if norms.size else math.nan,
+            "std_norm": largest * float((norms / largest).std()) if norms.size else math.nan,
             "p50_norm": float(p50),
             "p90_norm": float(p90),
             "p99_norm": float(p99),
@@ -119,6 +124,27 @@ class History(Sequence[Report]):
             "repaired_elements": seen.repaired,
             "unhealthy_steps": seen.unhealthy,
         }
+
+    def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
+        """Draw what is held: loss, norms, clipping, every parameter, what was not finite.
+
+        Parameters are those of the last 100 steps; ``gradcore report`` draws all that a log holds.
+
+        Args:
+            path: Where to write the picture, the suffix saying in which format; None: nowhere.
+
+        Returns:
+            A figure of matplotlib, for further changes.
+
+        Raises:
+            ModuleNotFoundError: matplotlib is not installed; says how to install it.
+            OSError: ``path`` cannot be written.
+            ValueError: There is no step yet, or the suffix is none that matplotlib knows.
+        """
+        from gradcore.plots import plot_run  # noqa: PLC0415 - pictures are optional
+        from gradcore.runs import run_of  # noqa: PLC0415
+
+        return plot_run(run_of(self), path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write everything that is held as a log of a run, in one piece or not at all.

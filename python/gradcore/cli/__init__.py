@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import gradcore
-from gradcore.cli import bench, demo, doctor, plugins, watch
+from gradcore.cli import bench, demo, doctor, plugins, report, watch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: Final = (bench, demo, doctor, plugins, watch)
+COMMANDS: Final = (bench, demo, doctor, plugins, report, watch)
 
 MISUSED: Final = 2
 """What argparse returns for a command line that it does not understand."""

@@ -7,10 +7,13 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, overload
 
+import numpy as np
+
 from gradcore.logfile.values import FROM_JSON, number, number_to_json, whole
 from gradcore.parameter_table import ParameterReport
 
 Column: TypeAlias = list[Any] | float | str | None
+Numbers: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 KINDS: Final = {field.name: str(field.type) for field in fields(ParameterReport)}
 FLOATS: Final = frozenset(name for name, kind in KINDS.items() if kind.startswith("float"))
@@ -35,6 +38,11 @@ class LoggedTable(Sequence[ParameterReport]):
         """The values of one field, a parameter each."""
         values = self._columns[name]
         return list(values) if isinstance(values, list) else [values] * len(self)
+
+    def numbers(self, name: str) -> Numbers:
+        """The same as float64 ``[n]``, NaN for None; one value of all is not spread out."""
+        values = np.array(self._columns[name], np.float64)
+        return values if values.ndim else np.broadcast_to(values, len(self))
 
     def __len__(self) -> int:
         return len(self.names)

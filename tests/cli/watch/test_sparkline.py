@@ -50,3 +50,12 @@ def test_marked_steps_are_red():
     line = sparkline(np.ones(4), np.array([False, False, True, False]), 2, plain=False)
 
     assert [str(span.style) for span in line.spans] == ["cyan", "bold red"]
+
+
+def test_one_outlier_does_not_flatten_the_others():
+    numbers = np.array([1.0, 2.0, 4.0, 8.0] * 15)
+    numbers[30] = 1e25
+
+    line = drawn(numbers, width=60)
+    assert line[30] == BLOCKS[-1]
+    assert {line[0], line[3]} == {BLOCKS[0], BLOCKS[-1]}

@@ -17,6 +17,9 @@ PLAIN = "_.-~=+*#"
 NOTHING = "x"
 """Where no number is finite."""
 
+SHOWN = (0.02, 0.98)
+"""Quantiles of what is drawn that the lowest and the highest character stand for."""
+
 
 def sparkline(
     numbers: npt.NDArray[Any], marked: npt.NDArray[np.bool_], width: int, *, plain: bool
@@ -38,16 +41,16 @@ def sparkline(
     heights[finite] = np.log10(numbers[finite]) if above_zero else numbers[finite]
     peaks = [heights[s][finite[s]].max(initial=-np.inf) for s in steps]
     known = [peak for peak in peaks if peak > -np.inf]
-    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    # One outlier would flatten all the others: it stands at the top, with them filling the line.
+    low, high = np.quantile(known, SHOWN, method="nearest") if known else (0.0, 0.0)
+    if high <= low and known:
+        low, high = min(known), max(known)
     blocks, line = PLAIN if plain else BLOCKS, Text()
     for some, peak in zip(steps, peaks, strict=True):
-        level = (
-            0
-            if high <= low
-            else round((peak - low) / (high - low) * (len(blocks) - 1))
-            if peak > -np.inf
-            else 0
-        )
+        level = 0
+        if high > low and peak > -np.inf:
+            share = min(max((peak - low) / (high - low), 0.0), 1.0)
+            level = round(share * (len(blocks) - 1))
         character = blocks[level] if peak > -np.inf else NOTHING
         line.append(character, style="bold red" if marked[some].any() else "cyan")
     return line

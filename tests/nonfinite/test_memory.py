@@ -9,16 +9,14 @@ import sys
 import pytest
 
 from gradcore import Registry
+from peaks import PEAK
 
 BYTES = 64 * 2**20
 
 RUN = """
-import json, math, resource, sys
+import json, math, sys
 import gradcore, torch
 elements, names = int(sys.argv[1]) // 4, sys.argv[2:]
-
-def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 def step(owners, name):
     for owner in owners:
@@ -56,7 +54,7 @@ print(json.dumps(grown))
 def grown():
     names = [n for n in Registry(plugins=False).names("nonfinite") if n != "restore"]
     names = [f"{name}/no snapshots" if name == "adaptive" else name for name in names]
-    command = [sys.executable, "-c", RUN, str(BYTES), *names, "restore"]
+    command = [sys.executable, "-c", PEAK + RUN, str(BYTES), *names, "restore"]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])

@@ -7,10 +7,12 @@ import sys
 
 import pytest
 
+from peaks import PEAK
+
 MEGABYTE = 2**20
 
 SCRIPT = """
-import resource, torch
+import torch
 from gradcore.numerics import nway_contrastive_loss
 torch.set_num_threads(1)
 
@@ -22,9 +24,6 @@ def run(n, count, method, chunk):
     assert all(x.grad.isfinite().all() and x.grad.any() for x in (*features, scale))
     return loss.item()
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
 n, count, method, chunk = {arguments}
 run(n, 2, method, chunk)  # what libraries set up once
 before = peak()
@@ -35,7 +34,7 @@ print(peak() - before, loss)
 
 def peak_of(*arguments):
     """Memory that a forward and a backward pass added to the process, and the loss."""
-    script = SCRIPT.replace("{arguments}", repr(arguments))
+    script = PEAK + SCRIPT.replace("{arguments}", repr(arguments))
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=110
     )

@@ -57,6 +57,25 @@ def test_the_worst_layers_are_those_with_events_then_with_findings_then_with_lar
     assert len(made.worst(2)) == 2
 
 
+def test_steps_that_are_taken_again_are_not_counted_of_layers_and_checks():
+    """As when a run begins anew in the log of the one before, which had trouble."""
+    found = Finding("spike", "warning", "Up.", "Clip.", parameters=("b",))
+    bad = reports.table(ABC, [1.0, 2.0, 3.0], nan=[1, 0, 0])
+    made = progress(
+        reports.report(0, nonfinite=Counts(nan=1), parameters=bad),
+        reports.report(1, findings=(found,)),
+        reports.report(2, nonfinite=Counts(nan=1), parameters=bad, findings=(found,)),
+        reports.report(1, parameters=reports.table(ABC, [1.0, 2.0, 3.0])),
+    )
+
+    assert [(t.row.name, t.nonfinite, t.findings) for t in made.worst(5)] == [
+        ("a", 1, 0),
+        ("c", 0, 0),
+        ("b", 0, 0),
+    ]
+    assert made.found == {}
+
+
 def test_findings_are_counted_by_check_with_what_was_said_last():
     one, two = (Finding("spike", "warning", text, "Clip.") for text in ("Up.", "Up again."))
     dead = Finding("dead", "info", "Zero.", "Look.")

@@ -44,6 +44,16 @@ class Trouble:
     """Findings of a warning or worse that name it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a step adds to the counts of layers and checks, to be taken back if it is again."""
+
+    step: int
+    bad: tuple[str, ...]
+    """Layers whose gradient was not finite."""
+    findings: tuple[Finding, ...]
+
+
 class Progress:
     """Takes in the reports of a run, and keeps what is to be shown."""
 
@@ -55,6 +65,7 @@ class Progress:
         """By check, the last one last."""
         self.last: Report | None = None
         self._rows: Report | None = None
+        self._marks: deque[Mark] = deque(maxlen=KEPT)
         self._nonfinite: Counter[str] = Counter()
         self._named: Counter[str] = Counter()
         self._times: deque[float] = deque(maxlen=SPEED)
@@ -68,19 +79,36 @@ class Progress:
 
     def add(self, report: Report) -> None:
         """Take in one report; steps that are taken again take the place of the first."""
-        self.history.forget_from(report.step)
+        if self.last is not None and report.step <= self.last.step:
+            self._forget_from(report.step)
         self.history.append(report)
         self.last = report
         self._rows = report if report.parameters else self._rows
-        while self.events and self.events[-1].step >= report.step:
-            self.events.pop()
         if is_event(report) or report.skipped or report.restored:
             self.events.append(report)
-        if report.nonfinite.total:
-            bad = (row for row in report.parameters if row.nan or row.posinf or row.neginf)
-            self._nonfinite.update(row.name for row in bad)
-        for finding in report.findings:
-            self._note(finding, report.step)
+        if report.nonfinite.total or report.findings:
+            rows = report.parameters if report.nonfinite.total else ()
+            bad = tuple(row.name for row in rows if row.nan or row.posinf or row.neginf)
+            self._marks.append(Mark(report.step, bad, tuple(report.findings)))
+            self._count(self._marks[-1])
+
+    def _forget_from(self, step: int) -> None:
+        """Drop this step and later ones from all that is shown."""
+        self.history.forget_from(step)
+        while self.events and self.events[-1].step >= step:
+            self.events.pop()
+        while self._marks and self._marks[-1].step >= step:
+            self._marks.pop()
+        self.found.clear()
+        self._nonfinite.clear()
+        self._named.clear()
+        for mark in self._marks:
+            self._count(mark)
+
+    def _count(self, mark: Mark) -> None:
+        self._nonfinite.update(mark.bad)
+        for finding in mark.findings:
+            self._note(finding, mark.step)
 
     def _note(self, finding: Finding, step: int) -> None:
         before = self.found.pop(finding.check, None)

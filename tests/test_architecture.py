@@ -82,6 +82,8 @@ MAY_IMPORT = {
     " protection registry rollback streak validation watching",
     "stepping": "attachment errors guard torch",
     "config": "discovery errors guard stepping",
+    # frameworks that hold the loop
+    "integrations*": "config errors extras integrations.* sinks.series torch",
     # what watches a model
     "monitors*": "core errors monitors.* statistics validation torch",
     # pictures

@@ -86,3 +86,14 @@ def test_a_bound_is_met_after_a_policy_that_shrinks():
 
     assert owner.grad.tolist() == pytest.approx([1.2, 1.6])
     assert report.clipped_norm == pytest.approx(2.0)
+
+
+def test_nothing_is_left_of_an_infinite_norm_that_is_zeroed():
+    largest = torch.finfo(torch.float64).max
+    owners = owners_of([[largest] * 8 + [math.nan], [60.0, 80.0]])
+    guard = gradcore.Guard(owners, max_norm=1.0, nonfinite="zero_parameter")
+
+    report = guard.apply()
+
+    assert (report.norm, report.clipped_norm) == (100.0, 1.0)
+    assert owners[1].grad.tolist() == pytest.approx([0.6, 0.8], rel=1e-15)

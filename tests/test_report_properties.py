@@ -135,3 +135,18 @@ def test_the_first_to_go_bad_and_the_last_clean_follow_the_backward_pass(rows):
     got = report_of(rows)
     assert got.first_nonfinite == first
     assert got.last_clean == (last_clean if first else None)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"clip": ("per_parameter_norm", {"max_norm": 1e9})}, {"nonfinite": "scale"}],
+    ids=["a factor each", "factors of a policy"],
+)
+def test_factors_of_one_clip_nothing_however_the_norm_rounds(options):
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(50):
+        rows = torch.randn(3, 7, generator=generator).tolist()
+        got = report_of(rows, **options)
+
+        assert (got.clipped, got.scale, got.stability) == (False, 1.0, 1.0)
+        assert got.clipped_norm == got.norm

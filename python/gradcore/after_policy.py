@@ -35,7 +35,7 @@ def after_policy(statistics: Statistics, repair: Repair, bound: Bound) -> Statis
     if factors is None or statistics.table.shape[1] == 1:
         return statistics
     table = statistics.table.clone()
-    left = table[SIZES, :-1] * factors
+    left = _times(table[SIZES, :-1], factors)
     zeros = ROWS.index("zeros") - SIZES.start
     numel = table[ROWS.index("numel"), :-1]
     left[zeros] = torch.where(factors == 0.0, numel, table[ROWS.index("zeros"), :-1])
@@ -46,11 +46,17 @@ def after_policy(statistics: Statistics, repair: Repair, bound: Bound) -> Statis
         table[row, -1] = _norm(table[row, :-1], order)
     units = statistics.per_unit
     if units is not None and units.l2 is not None:
-        units = replace(units, l2=units.l2 * (units.spread(factors) if factors.ndim else factors))
+        spread = units.spread(factors) if factors.ndim else factors
+        units = replace(units, l2=_times(units.l2, spread))
     # To the last bit what was measured where nothing is changed: a norm may lie on a bound.
     changed = (factors != 1.0).any()
     table = torch.where(changed, table, statistics.table)
     return replace(statistics, table=table, per_unit=units)
+
+
+def _times(sizes: Tensor, factors: Tensor) -> Tensor:
+    """Sizes times factors, where nothing is left of an infinite norm that is taken 0 times."""
+    return torch.where(factors == 0.0, 0.0, sizes * factors)
 
 
 def _norm(values: Tensor, order: float) -> Tensor:

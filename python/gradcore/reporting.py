@@ -60,10 +60,11 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         clipped_norm = outcome.norm_after
         if not isinstance(outcome.bound, Clamp) and scale > 0.0:
             norm = clipped_norm / scale  # elements beyond `overflow` are finite, and stayed
-    elif factors.ndim:
-        clipped_norm = float(_euclidean(_norms(outcome) * factors)) if math.isfinite(norm) else norm
+    elif factors.ndim and scale < 1.0 and math.isfinite(norm):
+        # Added up in another order than the measured norm, so it may round to more than that.
+        clipped_norm = min(norm, _euclidean(_norms(outcome) * factors))
     elif scale < 1.0:
-        clipped_norm = norm * scale
+        clipped_norm = norm if factors.ndim else norm * scale
     clipped = scale < 1.0 or clipped_norm < norm
     first, last_clean = _first_nonfinite(names, table) if counts.total else (None, None)
     of_parameters = Counts()

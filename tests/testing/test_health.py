@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import ClassVar
 
 import pytest
 import torch
@@ -75,6 +76,16 @@ class KeepsTensors(Doubled):
 
     def __call__(self, report, history):
         self.norm = {"norm": [torch.tensor(report.norm)]}
+        return ()
+
+
+class KeepsInItsClass(Doubled):
+    """Keep norms as tensors in the class."""
+
+    norms: ClassVar[list[torch.Tensor]] = []
+
+    def __call__(self, report, history):
+        self.norms.append(torch.tensor(report.norm))
         return ()
 
 
@@ -171,6 +182,7 @@ WRONG = [
     (KeepsHistory, "It keeps no report.*still held"),
     (KeepsElsewhere, "It keeps no report.*still held"),
     (KeepsTensors, "It keeps no report.*it holds a tensor"),
+    (KeepsInItsClass, "It keeps no report.*it holds a tensor"),
     (keeping_in_a_closure, "It keeps no report.*still held"),
     (Writes, "are read, never written"),
     (Remembers, "are read, never written"),

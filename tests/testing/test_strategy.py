@@ -121,3 +121,24 @@ def test_who_asks_for_what_it_reads_passes():
 def test_needs_that_nobody_can_measure_are_said():
     with pytest.raises(ConformanceError, match="`needs` names statistics .*'median'"):
         check_strategy(strategy(lambda s: Keep(), needs=("median",)))
+
+
+class LooksLater(torch.nn.Module):
+    """Look at a value once a window of a hundred is full."""
+
+    name = "looks_later"
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, statistics):
+        self.calls += 1
+        if self.calls > 100 and statistics.norm > 1.0:
+            return within(statistics.norm)
+        return within(statistics.norm)
+
+
+def test_a_strategy_that_looks_at_a_value_only_later_is_told_so():
+    with pytest.raises(ConformanceError, match=r"(?s)No value is looked at.*step 100"):
+        check_strategy(LooksLater)

@@ -70,9 +70,9 @@ def alive(references: Sequence[weakref.ref[Any]]) -> int:
 
 
 def holds(holder: object, kinds: tuple[type, ...]) -> object | None:
-    """Something of these kinds that can be reached from an object, through whatever it holds."""
+    """Something of these kinds that can be reached from an object or what its class defines."""
     seen: set[int] = set()
-    rest: list[Any] = [holder]
+    rest: list[Any] = [holder, *(vars(kind) for kind in type(holder).__mro__)]
     while rest:
         each = rest.pop()
         if id(each) in seen or isinstance(each, (type, types.ModuleType)):

@@ -64,7 +64,7 @@ def check_strategy(offered: Callable[..., Any], /, **options: Any) -> None:
     subject.check_words()
     steps = measured(subject, ordinary(max(CUTS) + AFTER))
     check_alike(subject, steps[:SEASON])
-    check_blindness(subject, steps[:SEASON])
+    check_blindness(subject, steps)
     _check_factors(subject, steps)
     _check_counts(subject)
     check_memory(subject, steps, CUTS)

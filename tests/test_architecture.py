@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "testing*": "binding decision discovery errors guard history measuring nonfinite parameters"
     " report testing.* validation torch",
     # the arrow
-    "options": "checks registry strategies.global_norm",
+    "options": "checks nonfinite.skip registry strategies.global_norm",
     "amp": "errors plan torch",
     "measuring": "core plan statistics torch unscaling",
     "binding": "torch",

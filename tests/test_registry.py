@@ -7,16 +7,19 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
+import gradcore
 import packages
 from gradcore import (
     Keep,
+    PluginConflictError,
     PluginError,
     Registry,
     UnknownPluginError,
 )
 from gradcore.discovery import DISABLED
-from gradcore.nonfinite import Replace, Zero
+from gradcore.nonfinite import Replace, Skip, Zero
 from gradcore.registry import default_registry, resolve
 from gradcore.strategies import GlobalNorm
 
@@ -218,6 +221,18 @@ def test_an_object_is_taken_whatever_is_wrong_with_plugins(install):
 def test_what_is_neither_name_nor_pair_nor_object_is_an_error(given, words):
     with pytest.raises(TypeError, match=words):
         resolve("clip", given, Registry(plugins=False))
+
+
+def test_a_guard_without_names_is_made_whatever_is_wrong_with_plugins(install, monkeypatch):
+    install("acme-clip", packages.STRATEGY.format(name="global_norm"))
+    monkeypatch.setattr("gradcore.registry.default_registry", Registry)
+
+    guard = gradcore.Guard(torch.nn.Linear(2, 1), clip=GlobalNorm(0.5))
+
+    assert guard.nonfinite == Skip()
+    assert gradcore.Guard(torch.nn.Linear(2, 1), max_norm=0.5).clip == guard.clip
+    with pytest.raises(PluginConflictError):
+        gradcore.Guard(torch.nn.Linear(2, 1), nonfinite="zero")
 
 
 def test_the_default_registry_is_one_object():

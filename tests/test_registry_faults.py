@@ -102,6 +102,13 @@ def test_a_plugin_that_cannot_be_imported_is_a_warning_for_those_who_need_it_not
     assert made == GlobalNorm()
 
 
+def test_a_plugin_that_exits_when_imported_does_not_end_the_program(install):
+    install("acme-clip", "import sys\nsys.exit('no licence')\n", entry="acme")
+
+    with pytest.warns(PluginWarning, match=r"'acme' of acme-clip 1\.0 .*SystemExit: no licence"):
+        assert Registry().create("clip", "global_norm") == GlobalNorm()
+
+
 def test_the_warning_comes_once_a_registry(install, recwarn):
     install("acme-clip", "import module_that_is_not_there")
 

@@ -52,7 +52,7 @@ class Catalogue:
     faults: list[tuple[Source, PluginError]] = field(default_factory=list)
     """Plugins that do not keep to the contract of `gradcore.hooks`."""
 
-    failures: list[tuple[Source, Exception]] = field(default_factory=list)
+    failures: list[tuple[Source, Exception | SystemExit]] = field(default_factory=list)
     """Plugins that could not be imported, or whose hooks raised."""
 
     disabled: list[Source] = field(default_factory=list)
@@ -97,7 +97,7 @@ def read_catalogue(*, plugins: bool) -> Catalogue:
             offers = offers_of(entry.load(), source)
         except PluginError as error:
             found.faults.append((source, error))
-        except Exception as error:  # noqa: BLE001 - a plugin may raise whatever it likes
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise whatever it likes
             found.failures.append((source, error))
         else:
             for offer in offers:
@@ -105,7 +105,7 @@ def read_catalogue(*, plugins: bool) -> Catalogue:
     return found
 
 
-def cause_of(error: Exception) -> str:
+def cause_of(error: BaseException) -> str:
     """Return type and words of an error, without a full stop."""
     return f"{type(error).__name__}: {error}".rstrip(".: ")
 

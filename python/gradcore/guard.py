@@ -11,7 +11,7 @@ from gradcore.attachment import Attachment, attach, require_steppable
 from gradcore.binding import Binding
 from gradcore.history import History
 from gradcore.measuring import Measuring
-from gradcore.options import checks_of, several, strategy_of
+from gradcore.options import checks_of, policy_of, several, strategy_of
 from gradcore.parameters import Parameters, Target
 from gradcore.protection import protect
 from gradcore.registry import resolve
@@ -83,7 +83,7 @@ class Guard:
     ) -> None:
         self.parameters = Parameters(target)
         self.clip = strategy_of(max_norm, clip)
-        self.nonfinite: NonfinitePolicy = resolve("nonfinite", nonfinite)
+        self.nonfinite: NonfinitePolicy = policy_of(nonfinite)
         self.checks: list[HealthCheck] = checks_of(checks)
         self.sinks: list[Sink] = [resolve("sink", sink) for sink in several(sinks)]
         self.history = History(require_count("history", history))

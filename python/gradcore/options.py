@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gradcore.checks import DEFAULT
+from gradcore.nonfinite.skip import Skip
 from gradcore.registry import resolve
 from gradcore.strategies.global_norm import GlobalNorm
 
 if TYPE_CHECKING:
-    from gradcore.protocols import ClipStrategy, HealthCheck
+    from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy
 
 
 def strategy_of(max_norm: float | None, clip: Any) -> ClipStrategy | None:
@@ -35,6 +36,15 @@ def strategy_of(max_norm: float | None, clip: Any) -> ClipStrategy | None:
     raise ValueError(
         "max_norm is an option of a strategy given by name: give it to the object itself."
     )
+
+
+def policy_of(given: Any) -> NonfinitePolicy:
+    """The policy that a user asks for.
+
+    ``"skip"`` is the default, so it is what those get who asked for no name: no plugin is looked at
+    for it, and none can be in the way.
+    """
+    return Skip() if given == "skip" else resolve("nonfinite", given)
 
 
 def checks_of(given: Any) -> list[HealthCheck]:

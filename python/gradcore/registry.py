@@ -190,5 +190,5 @@ def resolve(kind: Kind, given: object, registry: Registry | None = None) -> Any:
     )
 
 
-def _not_loaded(source: Source, error: Exception) -> str:
+def _not_loaded(source: Source, error: BaseException) -> str:
     return f"The plugin {source.entry!r} of {source} could not be loaded: {cause_of(error)}."

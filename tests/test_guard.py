@@ -79,6 +79,12 @@ def test_options_that_cannot_be_are_refused_by_name(option, value):
         gradcore.Guard([scalar()], **{option: value})
 
 
+@pytest.mark.parametrize(("option", "value"), [("needs", 3), ("check_parameters", "false")])
+def test_options_of_another_type_are_refused_by_name(option, value):
+    with pytest.raises(TypeError, match=f"{option} must be .*; got {value!r}"):
+        gradcore.Guard([scalar()], **{option: value})
+
+
 def test_clipping_meets_the_bound_to_rounding():
     """Not slightly below it, as torch does with its 1e-6."""
     owner = scalar(2.0)

@@ -116,6 +116,8 @@ def measure(
 
 def needed(needs: Iterable[str] | str) -> frozenset[str]:
     """``needs`` as a set of names that are known, ``"all"`` spelt out."""
+    if not isinstance(needs, Iterable):
+        raise TypeError(f"needs must be names of statistics; got {needs!r}.")
     wanted = frozenset({needs} if isinstance(needs, str) else needs)
     if "all" in wanted:
         wanted = (wanted - {"all"}) | (frozenset(OPTIONAL))

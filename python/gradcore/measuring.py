@@ -41,6 +41,7 @@ class Measuring:
     Raises:
         ValueError: A need is unknown, or two ask for norms ``lp`` of different order, or for units
             along different axes.
+        TypeError: ``check_parameters`` is no bool.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Measuring:
         *,
         check_parameters: bool = False,
     ) -> None:
+        if not isinstance(check_parameters, bool):
+            raise TypeError(f"check_parameters must be True or False; got {check_parameters!r}.")
         deciders = [policy] if strategy is None else [policy, strategy]
         self._checks_parameters = check_parameters
         always = {"parameter_l2"} if check_parameters else set[str]()

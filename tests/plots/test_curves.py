@@ -86,6 +86,13 @@ def test_nonfinite_elements_are_counted_by_kind():
     assert len({each.get_marker() for each in axes.lines}) == 2
 
 
+def test_a_single_nonfinite_element_has_a_decade_to_stand_in():
+    """Else the axis of a count is labelled in tenths of an element."""
+    axes = drawn(draw_nonfinite, reports.report(0), reports.report(1, nonfinite=Counts(nan=1)))
+
+    assert axes.get_ylim() == (0.7, 10.0)
+
+
 def test_it_is_said_that_nothing_was_nonfinite():
     axes = drawn(draw_nonfinite, reports.report(0))
 

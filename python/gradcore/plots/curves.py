@@ -85,7 +85,7 @@ def draw_nonfinite(axes: Axes, run: Run) -> None:
         if some.any():
             axes.vlines(step[some], 0.7, count[some], color=colour, linewidth=0.8, alpha=0.6)
             axes.plot(step[some], count[some], marker, color=colour, markersize=4, label=label)
-    axes.set_ylim(bottom=0.7)
+    axes.set_ylim(0.7, max(10.0, axes.get_ylim()[1]))  # a decade at least, for ticks that count
     axes.legend(frameon=False, fontsize="small")
 
 

@@ -33,7 +33,7 @@ def draw_moments(axes: Axes, run: Run) -> None:
             )  # fmt: skip
             drawn += 1
     if not drawn:
-        say(axes, 'not measured: Guard(…, needs=("sum", "max_abs"))')
+        say(axes, 'not measured:\nGuard(…, needs=("sum", "max_abs"))')
         return
     axes.set_yscale("log")
     axes.legend(frameon=False, fontsize="small")

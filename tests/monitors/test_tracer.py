@@ -157,15 +157,6 @@ def test_a_convolutional_net_with_operations_in_place_is_traced():
     assert traced(model, x).module == "1"
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # Dynamo looks at it while tracing
-def test_a_compiled_model_is_one_module():
-    model = torch.compile(faulty(log_of_zero), backend="aot_eager")
-
-    event = traced(model)
-    torch.compiler.reset()
-    assert (event.module, event.direction) == ("", "forward")
-
-
 def test_inference_mode_is_traced():
     model = faulty(log_of_zero)
     with torch.inference_mode(), trace_nonfinite(model, action="log") as tracer:

@@ -43,7 +43,7 @@ class ActivationMonitor:
     times in a pass appears as ``name``, ``name:2``, …  Recomputation by gradient checkpointing does
     not count.
 
-    A model that is compiled as a whole is one module to it.
+    A model that is compiled as a whole is one module to it: watch what `torch.compile` returned.
 
     Kept are sums a unit, on the module's device, and no activation; a GPU is waited for only where
     results are read.

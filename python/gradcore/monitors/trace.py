@@ -27,9 +27,11 @@ def trace_nonfinite(
     place, gradient checkpointing and several processes (each traces its own model).  What passes is
     read once more, by a sum.  -Inf in an argument that needs no gradient and is not the first, such
     as an attention mask, is taken for intended.  A model that is compiled as a whole is one module
-    to it.  On a CPU, forward and backward took 8 % longer for a transformer of width 256 and a
-    residual net of 32 channels (``benchmarks/monitors.py``, one thread), less for wider ones;
-    ``detect_anomaly`` took 62 % and 28 % longer.
+    to it: trace what `torch.compile` returned, since hooks of a module within compiled code, or of
+    one that `.compile()` was called on, do not run (that no pass was seen is logged).  On a CPU,
+    forward and backward took 8 % longer for a transformer of width 256 and a residual net of 32
+    channels (``benchmarks/monitors.py``, one thread), less for wider ones; ``detect_anomaly`` took
+    62 % and 28 % longer.
 
     On the CPU everything is looked at as it passes: the error comes out of the forward or backward
     pass there and then.  On other devices the sums stay on the device and are looked at once a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,12 @@ logger = logging.getLogger("gradcore")
 Action = Literal["raise", "log"]
 Gradients = Sequence[Tensor | None]
 
+UNSEEN: Final = (
+    "trace_nonfinite saw no forward pass of the model, so nothing is known of it. If the model is"
+    " compiled, trace what torch.compile(model) returned: hooks of a module within compiled code"
+    " do not run, nor do those of one that model.compile() was called on."
+)
+
 
 class NonfiniteTracer:
     """What `trace_nonfinite` yields.
@@ -49,6 +55,7 @@ class NonfiniteTracer:
         self._judge = Judge(model, self._found)
         self._handles: list[RemovableHandle] = []
         self._queued = False
+        self._ran = False
 
     def reset(self) -> None:
         """Forget the event, and look for the next one."""
@@ -56,6 +63,7 @@ class NonfiniteTracer:
         self._judge.forget()
 
     def __enter__(self) -> Self:
+        self._ran = False
         self._handles.append(self._model.register_forward_pre_hook(self._begin))
         for name, module in self._model.named_modules():
             hook = partial(self._forward, name)
@@ -69,6 +77,8 @@ class NonfiniteTracer:
         trace: TracebackType | None,
     ) -> None:
         try:
+            if error is None and not self._ran:
+                logger.warning(UNSEEN)
             if error is None and self._watching():
                 self._look_back()
         finally:
@@ -83,7 +93,10 @@ class NonfiniteTracer:
         return bool(self._handles) and not done
 
     def _begin(self, _module: nn.Module, _args: object) -> None:
-        if not torch.compiler.is_compiling() and self._watching():
+        if torch.compiler.is_compiling():
+            return
+        self._ran = True
+        if self._watching():
             self._look_back()
             self._judge.forget()
             self._forget_tensors()

@@ -1,4 +1,4 @@
-"""Programs that run in two processes at once, each with a rank."""
+"""Programs that run in several processes at once, each with a rank."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import nn
 store, rank = sys.argv[1], int(sys.argv[2])
 torch.set_num_threads(1)
 torch.distributed.init_process_group(
-    "gloo", init_method=f"file://{store}", rank=rank, world_size=2, timeout=timedelta(seconds=30)
+    "gloo", init_method=f"file://{store}", rank=rank, world_size=SIZE, timeout=timedelta(seconds=20)
 )
 torch.manual_seed(0)
 """
@@ -36,7 +36,12 @@ os._exit(0)
 
 def both(program: str, folder: Path, *options: object) -> list[Any]:
     """What the program leaves in ``result`` on each rank; ``sys.argv[3:]`` are the options."""
-    source = SET_UP + program + TEAR_DOWN
+    return each_of(2, program, folder, *options)
+
+
+def each_of(size: int, program: str, folder: Path, *options: object) -> list[Any]:
+    """The same of so many processes, which ``SIZE`` tells the program."""
+    source = f"SIZE = {size}\n" + SET_UP + program + TEAR_DOWN
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", source, str(folder / "store"), str(rank), *map(str, options)],
@@ -44,7 +49,7 @@ def both(program: str, folder: Path, *options: object) -> list[Any]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(2)
+        for rank in range(size)
     ]
     try:
         said = [process.communicate(timeout=100) for process in processes]

@@ -77,9 +77,12 @@ MAY_IMPORT = {
     "checkpoint": "history",
     "watching": "",
     "attachment": "errors torch",
+    # many ranks: what each holds, and what all of them know
+    "distributed*": "core distributed.* errors parameters plan statistics torch",
+    "distributed.across": "distributed.group distributed.job distributed.sharding",
     "protection": "core decision fetching plan reporting torch unscaling",
-    "guard": "amp attachment binding checkpoint config history measuring options parameters"
-    " protection registry rollback streak validation watching",
+    "guard": "amp attachment binding checkpoint config distributed.across history measuring options"
+    " parameters protection registry rollback streak validation watching",
     "stepping": "attachment errors guard torch",
     "config": "discovery errors guard stepping",
     # frameworks that hold the loop

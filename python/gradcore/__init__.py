@@ -4,6 +4,7 @@ from gradcore import monitors
 from gradcore.config import GuardConfig
 from gradcore.core import measure
 from gradcore.errors import (
+    DistributedError,
     GradcoreError,
     LogError,
     MonitorError,
@@ -51,6 +52,7 @@ __all__ = [
     "Clamp",
     "ClipStrategy",
     "Counts",
+    "DistributedError",
     "Finding",
     "GradcoreError",
     "Guard",

@@ -27,6 +27,10 @@ class ScalerError(GradcoreError, RuntimeError):
     """A scaler of mixed precision was used out of order, or its scale has collapsed."""
 
 
+class DistributedError(GradcoreError, RuntimeError):
+    """Ranks cannot decide together; raised on all of them alike."""
+
+
 class MonitorError(GradcoreError, RuntimeError):
     """A monitor was used in a way that would make what it says wrong."""
 

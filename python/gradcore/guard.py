@@ -9,6 +9,7 @@ from gradcore import checkpoint
 from gradcore.amp import unscaling
 from gradcore.attachment import Attachment, attach, require_steppable
 from gradcore.binding import Binding
+from gradcore.distributed.across import Across
 from gradcore.history import History
 from gradcore.measuring import Measuring
 from gradcore.options import checks_of, policy_of, several, strategy_of
@@ -23,6 +24,7 @@ from gradcore.watching import close_quietly, emit, with_findings
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.amp import GradScaler
+    from torch.distributed import ProcessGroup
     from torch.optim import Optimizer
 
     from gradcore.protocols import HealthCheck, NonfinitePolicy, Sink
@@ -50,6 +52,8 @@ class Guard:
         needs: Statistics that reports should hold beyond those always there; see `measure`.
         check_parameters: Look at the parameters themselves too, which is one more read: one that
             is not finite makes the step a non-finite one, and policies repair it like a gradient.
+        process_group: Ranks that decide together, each with a guard like this one: found for
+            DTensors; to be given for pipeline stages, and for replicas that are to be compared.
 
     Raises:
         ValueError: The target holds nothing, an option cannot be, or a pattern of the strategy
@@ -80,6 +84,7 @@ class Guard:
         max_consecutive: float | None = 100,
         needs: Iterable[str] | str = (),
         check_parameters: bool = False,
+        process_group: ProcessGroup | None = None,
     ) -> None:
         self.parameters = Parameters(target)
         self.clip = strategy_of(max_norm, clip)
@@ -89,25 +94,22 @@ class Guard:
         self.history = History(require_count("history", history))
         self.every = require_count("every", every)
         self.streak = Streak(max_consecutive)
+        watchers: list[HealthCheck | Sink] = [*self.checks, *self.sinks]
         self.measuring = Measuring(
-            self.nonfinite,
-            self.clip,
-            (*self.checks, *self.sinks),
-            needs,
-            check_parameters=check_parameters,
+            self.nonfinite, self.clip, watchers, needs, check_parameters=check_parameters
         )
+        self.across = Across(process_group)
         self.bind = Binding(self.nonfinite, self.clip)
         self.bind(self.names)
         self.rollback = Rollback.of(self.nonfinite)
-        self.steps = 0
         self.stepping: Optimizer | None = None
-        self.attached = False
+        self.steps, self.attached = 0, False
 
     @classmethod
     def from_config(cls, target: Target, config: Any, **options: Any) -> Guard:
-        """A guard with the options of a `GuardConfig`, a dict or a TOML file.
+        """A guard with the options of a `GuardConfig`, a dict or a TOML file, which says the rest.
 
-        ``options`` stand in for those of the same name: `GuardConfig` says the rest, errors too.
+        ``options`` stand in for those of the same name.
         """
         from gradcore.config import GuardConfig  # noqa: PLC0415 - it knows the options of Guard
 
@@ -132,8 +134,7 @@ class Guard:
     ) -> Report:
         """Measure, decide, repair, clip; step unless the step is skipped; report.
 
-        A skip does not call ``optimizer.step()``: parameters and optimizer state keep every bit. It
-        leaves the gradients for inspection.
+        A skip does not call ``optimizer.step()``: all is left as it was, gradients too.
 
         Args:
             optimizer: Any optimizer that takes a step without a closure.

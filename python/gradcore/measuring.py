@@ -18,6 +18,7 @@ from gradcore.unscaling import scaled
 
 if TYPE_CHECKING:
     from gradcore.decision import Decision
+    from gradcore.distributed.shards import Shards
     from gradcore.fetching import Fetched
     from gradcore.parameters import Parameters
     from gradcore.plan import Replace
@@ -59,14 +60,14 @@ class Measuring:
         self._checks_parameters = check_parameters
         always = {"parameter_l2"} if check_parameters else set[str]()
         self._protecting = frozenset(always).union(*(_needs(part) for part in deciders))
-        self._looking = self._protecting.union(core.needed(needs), *(_needs(w) for w in watchers))
+        self.ever = self._protecting.union(core.needed(needs), *(_needs(w) for w in watchers))
         everyone = (*deciders, *watchers)
         orders = {float(getattr(p, "norm_type", 2.0)) for p in everyone if "lp" in _needs(p)}
         if len(orders) > 1:
             raise ValueError(
                 f"Norms of one order only can be measured; asked for {sorted(orders)}."
             )
-        self._norm_type = orders.pop() if orders else 2.0
+        self.norm_type = orders.pop() if orders else 2.0
         axes = {index(getattr(p, "unit_axis", 0)) for p in everyone if _needs(p) & {*OF_UNITS}}
         if len(axes) > 1:
             raise ValueError(f"Units have one axis only; asked for {sorted(axes)}.")
@@ -76,7 +77,7 @@ class Measuring:
 
     def __call__(
         self,
-        parameters: Parameters,
+        parameters: Parameters | Shards,
         loss: Tensor | float | None,
         *,
         looking: bool,
@@ -90,10 +91,10 @@ class Measuring:
         try:
             statistics = core.measure(
                 parameters.tensors,
-                self._looking if looking else self._protecting,
+                self.ever if looking else self._protecting,
                 overflow=self.overflow / factor,
                 replacement=None if by is None else scaled(by, factor),
-                norm_type=self._norm_type,
+                norm_type=self.norm_type,
                 unit_axis=self.unit_axis,
             )
         except TypeError as error:
@@ -136,7 +137,7 @@ class Measuring:
             return bool(core.measure_table(parameters.tensors, ())[2:5, -1].any())
         return bool(host.table[2:5, -1].any())
 
-    def again(self, parameters: Parameters) -> float:
+    def again(self, parameters: Parameters | Shards) -> float:
         """The joint Euclidean norm as it is now: NaN or infinite if an element is."""
         table = core.measure_table(parameters.tensors, ())
         nan, posinf, neginf, norm = table[2:6, -1].tolist()

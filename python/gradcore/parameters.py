@@ -147,15 +147,21 @@ class Parameters:
 
     def explain(self, error: TypeError) -> TypeError:
         """The error that native code raised, with the name of the parameter it was about."""
-        gradients = [tensor.grad for tensor in self.tensors]
-        for what, tensors in (("gradient of", gradients), ("parameter", self.tensors)):
-            for name, tensor in zip(self.names, tensors, strict=True):
-                try:
-                    if tensor is not None:
-                        core.check_supported(tensor)
-                except TypeError as cause:
-                    return TypeError(f"The {what} {name!r} cannot be measured: {cause}")
-        return error
+        return explained(error, self.names, self.tensors)
+
+
+def explained(error: TypeError, names: Iterable[str], tensors: list[Tensor]) -> TypeError:
+    """An error of native code about some parameters, with the name of the one it was about."""
+    named = tuple(names)
+    gradients = [tensor.grad for tensor in tensors]
+    for what, looked_at in (("gradient of", gradients), ("parameter", tensors)):
+        for name, tensor in zip(named, looked_at, strict=True):
+            try:
+                if tensor is not None:
+                    core.check_supported(tensor)
+            except TypeError as cause:
+                return TypeError(f"The {what} {name!r} cannot be measured: {cause}")
+    return error
 
 
 def tensors_of(optimizer: Optimizer) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -20,8 +21,11 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from gradcore.amp import Unscaled
+    from gradcore.distributed.job import Job
+    from gradcore.fetching import Fetched
     from gradcore.guard import Guard
     from gradcore.report import Report
+    from gradcore.statistics import Statistics
 
 
 @torch.no_grad()
@@ -39,15 +43,39 @@ def protect(
     Raises:
         NonfiniteGradientError: The step is to end the training; nothing was changed.
     """
-    measuring, tensors = guard.measuring, guard.parameters.tensors
+    job = guard.across.job(guard)
+    if job is None:
+        return _protect(guard, None, loss, optimizer, unscaling)
+    try:
+        job.require_no_scaler(unscaling.scale)
+        return _protect(guard, job, loss, optimizer, unscaling)
+    finally:
+        job.shards.release_gradients()
+
+
+def _protect(
+    guard: Guard,
+    job: Job | None,
+    loss: Tensor | float | None,
+    optimizer: Optimizer | None,
+    unscaling: Unscaled,
+) -> Report:
+    """The same, on one of many ranks or for the only one."""
+    measuring = guard.measuring
+    parameters = guard.parameters if job is None else job.shards
     unscaling.begin(guard.parameters, measuring)
     factor = unscaling.factor
     looking = guard.steps % guard.every == 0
-    measured = measuring(guard.parameters, loss, looking=looking, factor=factor)
-    statistics = unscaled(measured, factor)
-    guard.bind(guard.names, statistics.table.device)
+    measure = partial(measuring, parameters, loss, looking=looking, factor=factor)
+    measured = measure() if job is None else job.attempt(measure)
+    statistics = unscaled(measured, factor) if job is None else job.joined(measured)
+    names = guard.names if job is None else job.names
+    guard.bind(names, statistics.table.device)
     decision = decide(statistics, guard.nonfinite, guard.clip)
-    host = fetch(statistics, decision, loss, guard.parameters.rates(optimizer))
+    known = loss if job is None else statistics.loss
+    host = fetch(statistics, decision, known, guard.parameters.rates(optimizer))
+    if job is not None:
+        host = job.judged(decision, host)
     require_factors(host.factors, guard.clip or guard.nonfinite)
     if unscaling.skips(guard.parameters, decision, host):
         host = replace(host, skip=True)
@@ -69,36 +97,48 @@ def protect(
         unit_norms=host.unit_norms,
         unit_counts=host.unit_counts,
         loss_scale=unscaling.scale,
+        nonfinite_ranks=None if job is None else job.nonfinite_ranks,
     )
-    report = report_of(guard.steps, guard.names, outcome)
-    checked = host.parameters if "parameter_nonfinite" in statistics.measured else None
-    bad = () if checked is None else tuple(compress(guard.names, checked[:3, :-1].sum(0).tolist()))
+    report = report_of(guard.steps, names, outcome)
+    bad = _bad_parameters(names, statistics, host)
     error = guard.streak.see(report, event=host.event, stop=host.stop, parameters=bad)
     if error is not None:
         untaken = replace(outcome, skipped=True, restored=False)
-        guard.finish(report_of(guard.steps, guard.names, untaken))
+        guard.finish(report_of(guard.steps, names, untaken))
         raise error
     if report.restored and rollback is not None:
         rollback.restore()
     unscaling.tell()
     if host.skip:
         return report
+    table = measured.table
+    if job is not None:
+        table, decision = job.own(measured, statistics, decision)
     bound, repair, factors = folded(decision, factor)
     core.apply_(
-        tensors,
-        measured.table,
+        parameters.tensors,
+        table,
         bound,
         repair,
         factors=factors,
         overflow=measuring.overflow / factor,
         unit_axis=measuring.unit_axis,
     )
-    if bad and statistics.parameters_table is not None:
+    if bad and measured.parameters_table is not None:
         # What was learnt stays: of a parameter never more is zeroed than is not finite.
         whole = isinstance(decision.repair, ZeroParameters)
         repair = ZeroElements() if whole else decision.repair
-        core.apply_(tensors, statistics.parameters_table, Keep(), repair, gradients=False)
+        core.apply_(parameters.tensors, measured.parameters_table, Keep(), repair, gradients=False)
     if not measuring.knows_the_outcome(decision, host):
-        after = measuring.again(guard.parameters)
-        report = report_of(guard.steps, guard.names, replace(outcome, norm_after=after))
+        after = measuring.again(parameters) if job is None else job.norm(job.attempt(measure))
+        report = report_of(guard.steps, names, replace(outcome, norm_after=after))
     return report
+
+
+def _bad_parameters(
+    names: tuple[str, ...], statistics: Statistics, host: Fetched
+) -> tuple[str, ...]:
+    """Names of parameters that are not finite themselves, if those are looked at."""
+    if host.parameters is None or "parameter_nonfinite" not in statistics.measured:
+        return ()
+    return tuple(compress(names, host.parameters[:3, :-1].sum(0).tolist()))

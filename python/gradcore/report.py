@@ -108,6 +108,10 @@ class Report:
     """The parameter after it in model order, whose gradient was computed just before; None if there
     is none, or nothing is non-finite."""
 
+    nonfinite_ranks: str | None = None
+    """Ranks on which something is not finite, as in ``"1"`` or ``"0, 3"``; None if nothing is, and
+    where one process decides for itself."""
+
     nonfinite_parameters: Counts = Counts()
     """Non-finite elements of the parameters themselves; zeros unless they were looked at."""
 
@@ -149,6 +153,8 @@ class Report:
             parts.append(f"{self.nonfinite.total} non-finite, first in {self.first_nonfinite}")
         if self.nonfinite_parameters.total:
             parts.append(f"{self.nonfinite_parameters.total} non-finite in parameters")
+        if self.nonfinite_ranks is not None:
+            parts.append(f"on rank {self.nonfinite_ranks}")
         if self.repaired:
             parts.append(f"{self.repaired} repaired")
         if self.skipped:

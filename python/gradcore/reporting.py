@@ -44,6 +44,8 @@ class Outcome:
     unit_counts: Table | None = None
     """Units of each parameter, float64 ``[n]``, for `ScaleUnits`."""
     loss_scale: float | None = None
+    nonfinite_ranks: str | None = None
+    """Ranks that hold something that is not finite, where there are several."""
     norm_after: float | None = None
     """The norm as it was measured after everything, where it does not follow from the rest."""
 
@@ -104,6 +106,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         ),
         first_nonfinite=first,
         last_clean=last_clean,
+        nonfinite_ranks=outcome.nonfinite_ranks,
         nonfinite_parameters=of_parameters,
         loss_scale=outcome.loss_scale,
         healthy=counts.total == 0 and loss_is_finite and of_parameters.total == 0,

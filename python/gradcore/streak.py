@@ -107,6 +107,8 @@ def describe(report: Report, parameters: Sequence[str] = ()) -> str:
     if report.loss is not None and not math.isfinite(report.loss):
         when = "" if sentences else f" (step {report.step})"
         sentences.append(f"The loss is {report.loss}{when}.")
+    if report.nonfinite_ranks is not None:
+        sentences.append(f"It was on rank {report.nonfinite_ranks}.")
     return " ".join(sentences) or f"A step was not to be trusted (step {report.step})."
 
 

@@ -1,0 +1,52 @@
+"""What has to be the same on all ranks, in words and as a number."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from gradcore.guard import Guard
+
+PLAIN: Final = (bool, int, float, str, tuple, dict, type(None))
+
+
+def configuration_of(guard: Guard) -> dict[str, str]:
+    """Everything that a guard decides by, each option in words."""
+    return {
+        "clip": described(guard.clip),
+        "nonfinite": described(guard.nonfinite),
+        "every": str(guard.every),
+        "max_consecutive": str(guard.streak.limit),
+        "statistics": ", ".join(sorted(guard.measuring.ever)),
+        "step": str(guard.steps),
+    }
+
+
+def described(part: object) -> str:
+    """A strategy or a policy with its options: ``global_norm(max_norm=1.0, norm_type=2.0)``."""
+    if part is None:
+        return "None"
+    names = {*getattr(part, "__dict__", ())}
+    names.update(*(getattr(kind, "__slots__", ()) for kind in type(part).__mro__))
+    values = {name: getattr(part, name, None) for name in sorted(names) if not name.startswith("_")}
+    options = ", ".join(f"{k}={value!r}" for k, value in values.items() if isinstance(value, PLAIN))
+    return f"{getattr(part, 'name', type(part).__name__)}({options})"
+
+
+def digest_of(configuration: Mapping[str, str]) -> int:
+    """A number of 32 bits, which float64 holds exactly."""
+    return crc32(repr(sorted(configuration.items())).encode())
+
+
+def difference(everyone: Sequence[Mapping[str, str]]) -> str | None:
+    """The first option that ranks differ in, with the values; None if they agree."""
+    for name, value in everyone[0].items():
+        for rank, other in enumerate(everyone):
+            if other[name] != value:
+                return (
+                    f"Ranks differ in {name!r}: it is {value} on rank 0 and {other[name]} on rank "
+                    f"{rank}. Give every rank the same options, and load the same checkpoint."
+                )
+    return None

@@ -1,0 +1,59 @@
+"""What this rank holds of a tensor.  The only module that knows the inside of a DTensor."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.tensor import DTensor
+    from typing_extensions import TypeIs
+
+Piece: TypeAlias = tuple[tuple[str, int], ...]
+"""Which part of a tensor: the mesh dimensions that divide it, and the coordinates on them."""
+
+
+def is_sharded(tensor: Tensor) -> TypeIs[DTensor]:
+    """Whether it is a DTensor, without importing what would make one."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(tensor, module.DTensor)
+
+
+def local_of(tensor: DTensor) -> Tensor:
+    """The elements this rank holds, in the memory of the DTensor itself.
+
+    ``to_local()`` says the same through autograd, at some microseconds a tensor.
+    """
+    local: Any = getattr(tensor, "_local_tensor", None)
+    if local is None:  # a torch that calls it something else
+        local = tensor.to_local().detach()
+    # What a functional collective returned is perhaps still on its way.
+    arrived: Tensor = local.wait() if hasattr(local, "wait") else local
+    return arrived
+
+
+def piece_of(tensor: Tensor) -> Piece:
+    """Equal for two ranks exactly if they hold the same elements of the tensor.
+
+    Whatever is not replicated over a dimension of the mesh is divided along it: kinds of shards
+    unknown here too.
+    """
+    if not is_sharded(tensor):
+        return ()
+    mesh, placements = tensor.device_mesh, tensor.placements
+    names = mesh.mesh_dim_names or [str(i) for i in range(mesh.ndim)]
+    at = mesh.get_coordinate()
+    assert at is not None  # noqa: S101 - a rank outside the mesh has no such parameter
+    return tuple(
+        (name, coordinate)
+        for name, coordinate, placement in zip(names, at, placements, strict=True)
+        if not (placement.is_replicate() or placement.is_partial())
+    )
+
+
+def ranks_of(mesh: DeviceMesh) -> list[int]:
+    """Its ranks within the whole job, sorted."""
+    ranks: list[Any] = mesh.mesh.flatten().tolist()
+    return sorted(ranks)

@@ -1,0 +1,75 @@
+"""The parameters of a guard as far as this rank holds them: plain tensors, with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gradcore.distributed.sharding import is_sharded, local_of
+from gradcore.parameters import explained
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Shards:
+    """Stands for `Parameters` where some of them are DTensors.
+
+    In place of each DTensor there is a tensor that shares its memory, and whose ``grad`` shares
+    that of its gradient: what is measured and written is what this rank holds.
+
+    Args:
+        names: Of the parameters.
+        parameters: DTensors, and others, which stand for themselves.
+    """
+
+    def __init__(self, names: Sequence[str], parameters: Sequence[Tensor]) -> None:
+        self.names = tuple(names)
+        self.parameters = parameters
+        self._locals = [local_of(p) if is_sharded(p) else p for p in parameters]
+        self.tensors = [
+            local.detach() if is_sharded(p) else p
+            for p, local in zip(parameters, self._locals, strict=True)
+        ]
+
+    def take_gradients(self) -> None:
+        """See the gradients as they are now.
+
+        Raises:
+            TypeError: One is not divided as its parameter is, or still is to be summed up.
+        """
+        for i, parameter in enumerate(self.parameters):
+            if not is_sharded(parameter):
+                continue
+            local = local_of(parameter)
+            if local is not self._locals[i]:  # the memory of its shard was replaced
+                self._locals[i], self.tensors[i] = local, local.detach()
+            self.tensors[i].grad = self._gradient(self.names[i], parameter)
+
+    def release_gradients(self) -> None:
+        """Hold them no longer, so that their memory is free once the caller lets go of them."""
+        for parameter, tensor in zip(self.parameters, self.tensors, strict=True):
+            if tensor is not parameter:
+                tensor.grad = None
+
+    def explain(self, error: TypeError) -> TypeError:
+        """The error that native code raised, with the name of the parameter it was about."""
+        return explained(error, self.names, self.tensors)
+
+    @staticmethod
+    def _gradient(name: str, parameter: Tensor) -> Tensor | None:
+        gradient = parameter.grad
+        if gradient is None:
+            return None
+        if not is_sharded(gradient) or not is_sharded(parameter):
+            raise TypeError(
+                f"The gradient of {name!r} is a {type(gradient).__name__} and the parameter a "
+                f"{type(parameter).__name__}. Give both the same placements."
+            )
+        if gradient.placements != parameter.placements:
+            raise TypeError(
+                f"The gradient of {name!r} is placed {gradient.placements} and the parameter "
+                f"{parameter.placements}, which is not supported. Redistribute the gradient: "
+                "p.grad = p.grad.redistribute(placements=p.placements)."
+            )
+        return local_of(gradient)

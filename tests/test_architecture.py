@@ -91,12 +91,13 @@ MAY_IMPORT = {
     "monitors*": "core errors monitors.* statistics validation torch",
     # pictures
     "plots": "plots.*",
-    "plots.*": "plots.*",
+    "plots.*": "plots.* runs.placing",
+    "page*": "extras page.* runs.placing",
     # the door
     "__init__": "config core errors functional guard history hooks loading monitors plan protocols"
     " registry repair report statistics stepping window",
     "__main__": "cli",
-    "cli*": "__init__ cli.* discovery errors floor history logfile plots registry runs.*"
+    "cli*": "__init__ cli.* discovery errors floor history logfile page plots registry runs.*"
     " tally torch validation",
 }
 

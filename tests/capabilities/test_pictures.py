@@ -87,6 +87,16 @@ def test_b7_the_log_of_a_run_is_drawn_with_the_parameters_of_every_step(trained,
     assert image.imread(tmp_path / "run.png").std() > 0.1
 
 
+def test_b7_the_page_about_a_log_says_which_parameter_broke_when_and_what_to_do(trained, tmp_path):
+    _, path, *_ = trained
+
+    assert main(["report", str(path), "-o", str(tmp_path / "run.html")]) == 0
+    top = (tmp_path / "run.html").read_text().partition("<dl")[0].rpartition("</style>")[2]
+    assert "Not finite at step 70" in top
+    assert "<code>2.weight</code> went bad first" in top
+    assert "<strong>What to do:</strong>" in top
+
+
 def test_c6_a_wrapper_plots_its_histories(tmp_path):
     """The loop itself has not a line that knows of gradcore."""
     net = training.model()

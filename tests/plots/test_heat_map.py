@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 import recorded
 import reports
-from gradcore.plots.heat_map import draw_heat_map, layout, starts, title
+from gradcore.plots.heat_map import draw_heat_map, title
 
 
 def drawn(*steps):
@@ -34,22 +34,6 @@ def test_zero_and_nonfinite_cells_have_layers_of_their_own():
 
     assert (~np.ma.getmaskarray(zero)).tolist() == [[True, False], [False] * 2, [False] * 2]
     assert (~np.ma.getmaskarray(bad)).tolist() == [[False] * 2, [False] * 2, [True, False]]
-
-
-def test_a_cross_marks_where_something_turns_nonfinite():
-    bad = {3: [1], 4: [1, 2], 5: [], 6: [1]}
-    run = recorded.run(*(recorded.step(n, bad=bad.get(n, ())) for n in range(8)))
-
-    step, row = starts(run.grid)
-    assert list(zip(step.tolist(), row.tolist(), strict=True)) == [(3, 1), (4, 2), (6, 1)]
-
-
-def test_steps_that_were_not_looked_at_are_a_gap():
-    run = recorded.run(*(recorded.step(n) for n in (0, 10, 20, 100, 110)))
-    edges, order = layout(run.grid, run.spacing)
-
-    assert edges.tolist() == [0, 10, 20, 30, 100, 110, 120]
-    assert order.tolist() == [0, 1, 2, -1, 3, 4]
 
 
 def test_names_of_rows_that_went_bad_are_shown_and_stand_out():

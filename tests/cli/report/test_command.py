@@ -31,6 +31,13 @@ def test_a_picture_is_of_the_size_that_is_promised(path):
     assert (width, height) == (1650, 1870)
 
 
+def test_without_a_suffix_it_is_a_page_beside_the_log(path, capsys):
+    assert main(["report", str(path)]) == 0
+
+    assert path.with_suffix(".html").read_text().startswith("<!DOCTYPE html>")
+    assert capsys.readouterr().out == f"{path.with_suffix('.html')}\n"
+
+
 @pytest.mark.parametrize("out", ["out.txt", "out", ".png"])
 def test_other_suffixes_are_refused(path, out, capsys):
     with pytest.raises(SystemExit, match="2"):
@@ -57,7 +64,7 @@ def test_what_is_not_there_or_cannot_be_written_is_said(path, tmp_path, capsys):
 
 
 def test_a_log_is_never_written_over(tmp_path, capsys):
-    path = recorded.log(tmp_path / "run.png", [recorded.step(0)])
+    path = recorded.log(tmp_path / "run.html", [recorded.step(0)])
     before = path.read_bytes()
 
     assert main(["report", str(path)]) == 1

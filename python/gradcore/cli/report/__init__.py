@@ -1,6 +1,7 @@
-"""Show the log of a run, from the sink 'jsonl' or History.save, as a picture.
+"""Show the log of a run, from the sink 'jsonl' or History.save, as a page or a picture.
 
-Loss, norms, clipping, what was not finite and every parameter's norm.  The log of a run that was
+Loss, norms, clipping, what was not finite and every parameter's norm; the page, one file of HTML,
+also lists what health checks found, and can be zoomed and filtered.  The log of a run that was
 killed will do.
 """
 
@@ -13,9 +14,11 @@ from typing import Final
 
 from gradcore.cli.report.reading import read_run
 from gradcore.errors import LogError
+from gradcore.page import write_page
 from gradcore.plots import plot_run
 
 FAILED: Final = 1
+PAGE: Final = ".html"
 PICTURES: Final = (".png", ".svg", ".pdf")
 
 
@@ -27,17 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=_output,
         metavar="OUT",
-        help=f"where to write: {', '.join(PICTURES)} (default: beside the log)",
+        help=f"where to write: {', '.join((PAGE, *PICTURES))} (default: a page beside the log)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write it and say where; returns 1 if the log cannot be read or nothing can be written."""
-    output = arguments.output or arguments.path.with_suffix(".png")
+    output = arguments.output or arguments.path.with_suffix(PAGE)
     try:
         if output.resolve() == arguments.path.resolve():
             raise LogError(f"{output} is the log itself; name another file with -o.")  # noqa: TRY301
-        plot_run(read_run(arguments.path), output, title=arguments.path.name)
+        show = write_page if output.suffix.lower() == PAGE else plot_run
+        show(read_run(arguments.path), output, title=arguments.path.name)
     except (LogError, OSError, ImportError) as error:
         sys.stderr.write(f"gradcore report: {error}\n")
         return FAILED
@@ -47,6 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _output(text: str) -> Path:
     path = Path(text)
-    if path.suffix.lower() not in PICTURES:
-        raise argparse.ArgumentTypeError(f"{text!r} must end with one of {', '.join(PICTURES)}")
+    if path.suffix.lower() not in (PAGE, *PICTURES):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} must end with one of {', '.join((PAGE, *PICTURES))}"
+        )
     return path

@@ -45,7 +45,9 @@ MAY_IMPORT = {
     "rates": "torch",
     "parameters": "core errors rates torch",
     "repair": "core parameters plan report torch",
-    "functional": "core errors parameters plan statistics validation torch",
+    "joint_norm": "core distributed.sharding distributed.together statistics validation torch",
+    "functional": "core distributed.sharding distributed.together errors joint_norm parameters plan"
+    " statistics torch",
     # decisions: they see statistics, never gradients
     "strategies*": "strategies.* plan validation window torch",
     "nonfinite*": "nonfinite.* plan validation torch",

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from gradcore import core
+from gradcore.distributed.sharding import is_sharded
 from gradcore.errors import NonfiniteGradientError
+from gradcore.joint_norm import any_sharded, measured
 from gradcore.parameters import listed
 from gradcore.plan import Clamp, Keep, Propagate, Scale, ZeroElements
 from gradcore.statistics import ROWS
-from gradcore.validation import require_order
 
 Nonfinite = Literal["propagate", "zero", "raise", "skip"]
 
@@ -54,14 +55,17 @@ def clip_grad_norm_(
             NaN makes everything NaN, an Inf makes the finite elements zero), ``"zero"`` them and
             clip the rest, ``"raise"``, or ``"skip"``: leave the gradients as they are.
 
+    DTensors are taken as a whole, on all ranks of their mesh at once, by one all-reduce.
+
     Returns:
-        The norm before clipping, 0-d, on the device of the first gradient: float64 if a gradient
-        is, else float32, where a norm beyond its range is ``inf`` although clipping is right.
-        With ``"zero"`` it is of the finite elements, else NaN or infinite if an element is.
+        The norm before clipping, 0-d and no DTensor, on the device of the first gradient: float64
+        if a gradient is, else float32, where a norm beyond its range is ``inf`` although clipping
+        is right.  With ``"zero"`` it is of the finite elements, else NaN or infinite if one is.
 
     Raises:
         RuntimeError: There are non-finite elements and ``error_if_nonfinite``.
         NonfiniteGradientError: There are and ``nonfinite="raise"``.
+        DistributedError: Ranks cannot measure together; the same on all of them.
         TypeError: A gradient is of a kind that `measure` does not take.
         ValueError: ``max_norm`` is negative or NaN, or another option cannot be.
     """
@@ -72,7 +76,8 @@ def clip_grad_norm_(
     tensors = _listed(parameters)
     if not tensors:
         return torch.tensor(0.0)
-    table, norm = _measured(tensors, norm_type, gradients=True)
+    arguments = f"max_norm={bound}, norm_type={norm_type}, nonfinite={nonfinite!r}"
+    pieces, own, table, norm = measured(tensors, norm_type, arguments, gradients=True)
     seen = norm if nonfinite == "zero" else _tainted(table, norm)
     if error_if_nonfinite or nonfinite == "raise":
         _raise_if_nonfinite(table, norm_type, error_if_nonfinite=error_if_nonfinite)
@@ -82,8 +87,8 @@ def clip_grad_norm_(
         divisor = _tainted(table, divisor)
     scale = Scale(_factor(bound, divisor)) if bound < math.inf else Keep()
     core.apply_(
-        tensors,
-        table,
+        pieces,
+        own,
         scale,
         ZeroElements() if nonfinite == "zero" else Propagate(),
         skip=table[2:5, -1].sum() > 0 if nonfinite == "skip" else None,
@@ -132,7 +137,8 @@ def get_total_norm(
     listed_tensors = listed(tensors)
     if not listed_tensors:
         return torch.tensor(0.0)
-    table, norm = _measured(listed_tensors, norm_type, gradients=False)
+    arguments = f"norm_type={norm_type}"
+    _, _, table, norm = measured(listed_tensors, norm_type, arguments, gradients=False)
     if error_if_nonfinite:
         _raise_if_nonfinite(table, norm_type, error_if_nonfinite=True)
     return _tainted(table, norm).to(_result_type(listed_tensors, gradients=False))
@@ -161,19 +167,16 @@ def clip_grads_with_norm_(
     del foreach
     bound = _bound("max_norm", max_norm)
     tensors = listed(parameters)
+    if any_sharded(tensors):
+        from gradcore.distributed.together import shards_of  # noqa: PLC0415 - see `measured`
+
+        tensors = shards_of(tensors, gradients=True).tensors
+    if is_sharded(total_norm):
+        total_norm = total_norm.full_tensor()
     norm = torch.as_tensor(total_norm, dtype=torch.float64).detach()
     # Nothing was measured: no element is known to need repair, none is repaired.
     table = torch.zeros(len(ROWS), len(tensors) + 1, dtype=torch.float64, device=norm.device)
     core.apply_(tensors, table, Scale(_factor(bound, norm)), Propagate())
-
-
-def _measured(tensors: list[Tensor], p: float, *, gradients: bool) -> tuple[Tensor, Tensor]:
-    """The table, and the total norm of order ``p`` of the finite elements."""
-    order = require_order("norm_type", float(p))  # torch takes "inf" too
-    row = {2.0: "l2", 1.0: "l1", math.inf: "max_abs"}.get(order, "lp")
-    norm_type = order if row == "lp" else 2.0
-    table = core.measure_table(tensors, (row,), gradients=gradients, norm_type=norm_type)
-    return table, table[ROWS.index(row), -1]
 
 
 def _tainted(table: Tensor, norm: Tensor) -> Tensor:

@@ -1,0 +1,81 @@
+"""The drop-in functions on DTensors: norms of the whole, right where torch's are not."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import processes
+from distributed.programs import TRAINING
+
+CLIP = """
+order = float(sys.argv[3])
+net, alone = sharded(), network()
+backward(net)
+backward(alone)
+extra = nn.Parameter(torch.zeros(3))  # every rank has a copy
+extra.grad = torch.full((3,), 2.0)
+parameters = [*net.parameters(), extra]
+whole = torch.cat([t.grad.double().flatten() for t in [*alone.parameters(), extra]]).tolist()
+total = gradcore.get_total_norm([t.grad for t in parameters], order)
+del reduced[:]
+norm = gradcore.clip_grad_norm_(parameters, 0.01, order)
+calls = len(reduced)
+after = [getattr(t.grad, "full_tensor", lambda t=t: t.grad)() for t in parameters]
+left = torch.cat([t.double().flatten() for t in after]).tolist()
+gradcore.clip_grads_with_norm_(parameters, 0.001, torch.tensor(0.01))
+last = gradcore.get_total_norm([t.grad for t in parameters], order)
+result = [norm.item(), total.item(), last.item(), whole, left, calls, type(norm) is torch.Tensor]
+"""
+
+
+@pytest.mark.parametrize("order", [1.0, 2.0, 3.0, math.inf])
+def test_the_norm_is_of_the_whole_and_a_plain_tensor(order, tmp_path):
+    first, second = processes.both(TRAINING + CLIP, tmp_path, order)
+
+    assert first == second
+    norm, total, last, whole, left, calls, plain = first
+    expected = np.linalg.norm(whole, order)
+    assert [norm, total] == [pytest.approx(expected, rel=1e-6)] * 2
+    assert np.linalg.norm(left, order) == pytest.approx(0.01, rel=1e-3)
+    assert last == pytest.approx(0.001, rel=1e-3)
+    assert calls == 1
+    assert plain
+
+
+FAULTS = """
+net = sharded()
+backward(net)
+if rank == 1:
+    net[0].weight.grad._local_tensor[0, 0] = math.nan
+parameters = list(net.parameters())
+zeroed = None
+try:
+    gradcore.clip_grad_norm_(parameters, 1.0, error_if_nonfinite=True)
+    said = "no error"
+except RuntimeError as error:
+    said = str(error)
+skipped = gradcore.clip_grad_norm_(parameters, 0.01, math.inf, nonfinite="skip").item()
+norm = gradcore.clip_grad_norm_(parameters, 0.01, math.inf, nonfinite="zero").item()
+left = gradcore.get_total_norm([t.grad for t in parameters], math.inf).item()
+try:
+    gradcore.clip_grad_norm_(parameters, 1.0 + rank)
+    unlike = "no error"
+except gradcore.DistributedError as error:
+    unlike = str(error)
+result = [said, math.isnan(skipped), norm, left, unlike]
+"""
+
+
+def test_a_fault_on_one_rank_is_seen_on_all(tmp_path):
+    first, second = processes.both(TRAINING + FAULTS, tmp_path)
+
+    assert first == second
+    said, skipped, norm, left, unlike = first
+    assert "1 of 46 elements are NaN or infinite" in said
+    assert skipped
+    assert norm > 0.01
+    assert left == pytest.approx(0.01, rel=1e-3)
+    assert "Ranks differ in 'arguments': it is max_norm=1.0" in unlike

@@ -114,7 +114,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=60)
     steps = parser.parse_args().steps
-    logging.getLogger("gradcore").setLevel(logging.ERROR)  # said here in other words
     print("with eps = 0:")
     model, struck = train(0.0, steps)
     if struck is not None:
@@ -124,4 +123,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    logging.getLogger("gradcore").setLevel(logging.ERROR)  # said here in other words
     main()

@@ -6,7 +6,8 @@ by zero is NaN.  The loss leaves padding out, so it stays finite; the gradients 
 says when and in which parameters; the tracer says in which module, and what went in; with the norm
 mended the same training ends well.
 
-    python examples/debug_nan.py [--steps 60]
+    python examples/debug_nan.py [--steps 60] [--log run.jsonl]
+    gradcore report run.jsonl -o debug_nan.png
 """
 
 from __future__ import annotations
@@ -72,12 +73,13 @@ def loss_of(model: Language, text: Tensor) -> Tensor:
     )
 
 
-def train(eps: float, steps: int) -> tuple[Language, Tensor | None]:
+def train(eps: float, steps: int, log: str | None = None) -> tuple[Language, Tensor | None]:
     """Train; returns the model and the first batch whose gradients were not finite."""
     torch.manual_seed(0)
     model, text = Language(eps), sentences()
     optimizer = torch.optim.AdamW(model.named_parameters(), lr=3e-3)
-    guard = gradcore.Guard(model, max_norm=1.0)
+    sinks = [] if log is None else [("jsonl", {"path": log})]
+    guard = gradcore.Guard(model, max_norm=1.0, checks="default", sinks=sinks)
     struck = None
     for step in range(steps):
         batch = text[torch.arange(step * BATCH, (step + 1) * BATCH) % len(text)]
@@ -88,6 +90,7 @@ def train(eps: float, steps: int) -> tuple[Language, Tensor | None]:
         if report.skipped and struck is None:
             struck = batch
             print(f"the first bad step: {report}")
+    guard.close()
     summary = guard.history.summary()
     print(f"loss {guard.history[0].loss:.2f} -> {guard.history[-1].loss:.2f}, ", end="")
     print(f"{summary['skip_rate']:.0%} of {steps} steps skipped")
@@ -113,13 +116,14 @@ def main() -> None:
     """Break it, find it, mend it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--steps", type=int, default=60)
-    steps = parser.parse_args().steps
+    parser.add_argument("--log", help="where the log of the broken run goes, if anywhere")
+    options = parser.parse_args()
     print("with eps = 0:")
-    model, struck = train(0.0, steps)
+    model, struck = train(0.0, options.steps, options.log)
     if struck is not None:
         explain(model, struck)
     print("with eps = 1e-6:")
-    train(1e-6, steps)
+    train(1e-6, options.steps)
 
 
 if __name__ == "__main__":

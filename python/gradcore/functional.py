@@ -76,7 +76,7 @@ def clip_grad_norm_(
     tensors = _listed(parameters)
     if not tensors:
         return torch.tensor(0.0)
-    arguments = f"max_norm={bound}, norm_type={norm_type}, nonfinite={nonfinite!r}"
+    arguments = {"max_norm": bound, "norm_type": norm_type, "nonfinite": nonfinite}
     pieces, own, table, norm = measured(tensors, norm_type, arguments, gradients=True)
     seen = norm if nonfinite == "zero" else _tainted(table, norm)
     if error_if_nonfinite or nonfinite == "raise":
@@ -137,7 +137,7 @@ def get_total_norm(
     listed_tensors = listed(tensors)
     if not listed_tensors:
         return torch.tensor(0.0)
-    arguments = f"norm_type={norm_type}"
+    arguments = {"norm_type": norm_type}
     _, _, table, norm = measured(listed_tensors, norm_type, arguments, gradients=False)
     if error_if_nonfinite:
         _raise_if_nonfinite(table, norm_type, error_if_nonfinite=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ def any_sharded(tensors: list[Tensor]) -> bool:
 
 
 def measured(
-    tensors: list[Tensor], p: float, arguments: str, *, gradients: bool
+    tensors: list[Tensor], p: float, arguments: Mapping[str, object], *, gradients: bool
 ) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
     """What this process holds, its table, that of the whole, and the norm of the finite elements.
 
@@ -38,7 +39,9 @@ def measured(
     # torch.distributed is no part of every build of torch.
     from gradcore.distributed.together import measured_together  # noqa: PLC0415
 
+    # Put into words here: torch.compile formats no number that it does not know.
+    told = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     pieces, own, whole = measured_together(
-        tensors, measure, row, gradients=gradients, norm_type=norm_type, arguments=arguments
+        tensors, measure, row, gradients=gradients, norm_type=norm_type, arguments=told
     )
     return pieces, own, whole, whole[ROWS.index(row), -1]

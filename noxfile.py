@@ -13,9 +13,10 @@ nox.needs_version = ">=2024.4"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_existing_virtualenvs = True
 
-DEVELOPMENT = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]["dev"]
+EXTRAS = nox.project.load_toml("pyproject.toml")["project"]["optional-dependencies"]
 PINNED = {
-    name: f"{name}=={version}" for name, _, version in (d.partition("==") for d in DEVELOPMENT)
+    name: f"{name}=={version}"
+    for name, _, version in (each.partition("==") for each in EXTRAS["dev"])
 }
 CPU_TORCH = "torch==2.13.0"
 NATIVE_TOOLS = ("cmake", "ninja", "pybind11")
@@ -63,6 +64,13 @@ def types(session: nox.Session) -> None:
         *("--mypy-config-file", "pyproject.toml"),
         env={"MYPYPATH": "python"},
     )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, into ``site/``; a link that leads nowhere is an error."""
+    session.install(*EXTRAS["docs"])
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session

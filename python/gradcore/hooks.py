@@ -19,6 +19,7 @@ PROJECT = "gradcore"
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks the functions of a plugin that are hooks."""
 
 
 @hookspec

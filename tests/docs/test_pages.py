@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-PAGES = sorted((Path(__file__).parents[2] / "docs").glob("*.md"))
+PAGES = sorted((Path(__file__).parents[2] / "docs").rglob("*.md"))
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:

@@ -1,0 +1,69 @@
+"""The page that compares with torch says what its script finds, and gradcore is right in it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "examples" / "torch_compared"
+PAGE = ROOT / "docs" / "torch_compared.md"
+NUMBER = re.compile(r"\d+\.?\d*(?:e[+-]?\d+)?")
+
+# The others take as long, five to fifteen seconds each, and are run when the page is written.
+OF_RANKS = ("EmptyShards", "MaximumNormOfNan", "TwoMeshes")
+OF_ONE = ("Huge", "Tiny", "HalfPrecision", "LargestOfBrain", "BrainFloat", "Long", "FiniteRefused")
+OF_ONE += ("Twice", "Sparse", "OneNan", "OneInfinity")
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Import a module of the script, and forget all of them afterwards."""
+    monkeypatch.syspath_prepend(FOLDER)
+    before = set(sys.modules)
+    yield importlib.import_module
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == FOLDER:
+            del sys.modules[name]
+
+
+def rows_of_page() -> dict[str, list[str]]:
+    rows = re.findall(r"^\| (.+) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    cells = [row.split(" | ") for row in rows]
+    return {title: rest for title, *rest in cells if title != "what is done"}
+
+
+def same(said: str, shown: str) -> bool:
+    """In words, and in numbers to 2 %: torch's errors depend on how wide the processor's are."""
+    numbers = [[float(number) for number in NUMBER.findall(text)] for text in (said, shown)]
+    words = [NUMBER.sub("", text) for text in (said, shown)]
+    return words[0] == words[1] and numbers[0] == pytest.approx(numbers[1], rel=0.02)
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize("name", OF_ONE + OF_RANKS)
+def test_gradcore_is_right_and_torch_as_the_page_says(script, name):
+    case = script("cases").CASES[name]
+    told = script("running").run(case)
+
+    torch_says, gradcore_says, should_be = rows_of_page()[case.title()]
+    assert told.gradcore == told.reference
+    assert same(told.gradcore, gradcore_says)
+    assert same(told.reference, should_be)
+    if f"torch {torch.__version__.partition('+')[0]} " in PAGE.read_text(encoding="utf-8"):
+        says = told.row.split(" | ")[1]
+        assert same(says, torch_says)
+        assert ("**right**" in says) == (told.torch == told.reference)
+
+
+def test_the_page_shows_every_case_and_gradcore_right_in_all(script):
+    cases, rows = script("cases").CASES, rows_of_page()
+
+    assert {*OF_ONE} == {name for name, case in cases.items() if case.ranks == 1}
+    assert {case.title() for case in cases.values()} == {*rows}
+    assert [title for title, (_, ours, right) in rows.items() if ours != right] == []

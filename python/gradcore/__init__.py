@@ -1,6 +1,8 @@
 """Gradient health for PyTorch: measure, repair, clip, step and report in one call."""
 
-from gradcore import monitors
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from gradcore.config import GuardConfig
 from gradcore.core import measure
 from gradcore.errors import (
@@ -46,7 +48,27 @@ from gradcore.statistics import Statistics
 from gradcore.stepping import safe_backward, safe_step
 from gradcore.window import Window
 
+if TYPE_CHECKING:
+    from gradcore import checks as checks
+    from gradcore import monitors as monitors
+    from gradcore import nonfinite as nonfinite
+    from gradcore import numerics as numerics
+    from gradcore import sinks as sinks
+    from gradcore import strategies as strategies
+
 __version__: str = build_info()["version"]
+
+_LATER: Final = frozenset({"checks", "monitors", "nonfinite", "numerics", "sinks", "strategies"})
+"""Folders that are imported when they are first asked for: not every program needs them."""
+
+if not TYPE_CHECKING:  # type checkers would take it as leave to ask for any name
+
+    def __getattr__(name: str) -> Any:
+        """Import one of the folders."""
+        if name in _LATER:
+            return import_module(f"gradcore.{name}")
+        raise AttributeError(f"module 'gradcore' has no attribute {name!r}")
+
 
 __all__ = [
     "Clamp",

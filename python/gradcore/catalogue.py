@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gradcore import builtin
 from gradcore.discovery import (
     DISABLED,
     HOOKS,
@@ -85,6 +84,8 @@ def read_catalogue(*, plugins: bool) -> Catalogue:
 
     Raises nothing that a plugin does wrong: that is in the catalogue.
     """
+    from gradcore import builtin  # noqa: PLC0415 - all of it, which those who ask for no name can do without
+
     found = Catalogue()
     for offer in offers_of(builtin, Source("", "gradcore", own_version())):
         found.add(offer)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, overload
 import numpy as np
 
 from gradcore.history_state import state_from, state_of
-from gradcore.logfile import Log, write_log
 from gradcore.report import Report
 from gradcore.ring import Ring
 from gradcore.scalars import COLUMN, COLUMNS, FIELDS, Rows, finite, report_of, row_of
@@ -155,6 +154,8 @@ class History(Sequence[Report]):
         Raises:
             OSError: It cannot be written; a file of that name is as it was.
         """
+        from gradcore.logfile import write_log  # noqa: PLC0415 - logs are optional
+
         write_log(path, self, before=self.seen - Tally.of(self))
 
     @classmethod
@@ -172,6 +173,8 @@ class History(Sequence[Report]):
             LogError: It is no such log, a line is damaged, or a newer gradcore wrote it.
             OSError: It cannot be read.
         """
+        from gradcore.logfile import Log  # noqa: PLC0415
+
         limit = None if capacity is None else require_count("capacity", capacity)
         history = cls(sys.maxsize)
         log = Log(path)

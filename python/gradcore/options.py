@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradcore.checks import DEFAULT
 from gradcore.nonfinite.skip import Skip
 from gradcore.registry import resolve
 from gradcore.strategies.global_norm import GlobalNorm
@@ -56,6 +55,8 @@ def checks_of(given: Any) -> list[HealthCheck]:
     own = [resolve("check", each) for each in asked if each != "default"]
     if len(own) == len(asked):
         return own
+    from gradcore.checks import DEFAULT  # noqa: PLC0415 - not needed by those who ask for none
+
     names = {check.name for check in own}
     return [*(resolve("check", name) for name in DEFAULT if name not in names), *own]
 

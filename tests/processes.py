@@ -39,10 +39,10 @@ def both(program: str, folder: Path, *options: object) -> list[Any]:
     return each_of(2, program, folder, *options)
 
 
-def each_of(size: int, program: str, folder: Path, *options: object) -> list[Any]:
-    """The same of so many processes, which ``SIZE`` tells the program."""
-    source = f"SIZE = {size}\n" + SET_UP + program + TEAR_DOWN
-    processes = [
+def started(size: int, program: str, folder: Path, *options: object) -> list[subprocess.Popen[str]]:
+    """So many processes, whose end is up to the program."""
+    source = f"SIZE = {size}\n" + SET_UP + program
+    return [
         subprocess.Popen(
             [sys.executable, "-c", source, str(folder / "store"), str(rank), *map(str, options)],
             stdout=subprocess.PIPE,
@@ -51,6 +51,11 @@ def each_of(size: int, program: str, folder: Path, *options: object) -> list[Any
         )
         for rank in range(size)
     ]
+
+
+def each_of(size: int, program: str, folder: Path, *options: object) -> list[Any]:
+    """The same of so many processes, which ``SIZE`` tells the program."""
+    processes = started(size, program + TEAR_DOWN, folder, *options)
     try:
         said = [process.communicate(timeout=100) for process in processes]
     finally:

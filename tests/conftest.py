@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hypothesis
@@ -27,9 +29,35 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--device cuda`` runs the suite with everything that torch makes on that device."""
+    parser.addoption("--device", default="cpu", help="cpu, cuda, or software: a device without one")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Let tests use complex32, of which torch warns at the first touch."""
+    """Let tests use complex32, of which torch warns at the first touch, and choose the device."""
     config.addinivalue_line("filterwarnings", "ignore:ComplexHalf support is experimental")
+    if config.getoption("--device") == "software":
+        sys.path.insert(0, str(Path(__file__).parent / "on_device"))
+        import software  # noqa: PLC0415 - it changes what torch is in this process
+
+        software.install()
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """What ``--device`` names."""
+    return torch.device(request.config.getoption("--device"))
+
+
+@pytest.fixture(autouse=True)
+def _on_the_device(device: torch.device) -> Iterator[None]:
+    """Whatever a test makes without a word about devices is made there."""
+    if device.type == "cpu":
+        yield
+        return
+    with device:
+        yield
 
 
 @pytest.fixture

@@ -84,7 +84,7 @@ def bits(tensor: Tensor) -> bytes:
     flat = plain(tensor)
     if flat.dtype.is_complex:
         flat = torch.view_as_real(flat).reshape(-1)
-    return flat.contiguous().view(torch.uint8).numpy().tobytes() if flat.numel() else b""
+    return flat.contiguous().view(torch.uint8).cpu().numpy().tobytes() if flat.numel() else b""
 
 
 def differences(

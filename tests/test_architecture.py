@@ -66,7 +66,8 @@ MAY_IMPORT = {
     " report testing.* validation torch",
     # the arrow
     "options": "checks nonfinite.skip registry strategies.global_norm",
-    "amp": "errors plan torch",
+    "taking": "torch",
+    "amp": "errors plan taking torch",
     "measuring": "core plan statistics torch unscaling",
     "binding": "torch",
     "after_policy": "plan statistics torch",
@@ -82,9 +83,12 @@ MAY_IMPORT = {
     # many ranks: what each holds, and what all of them know
     "distributed*": "core distributed.* errors parameters plan statistics torch",
     "distributed.across": "distributed.group distributed.job distributed.sharding",
-    "protection": "core decision fetching plan reporting torch unscaling",
-    "guard": "amp attachment binding checkpoint config distributed.across history measuring options"
-    " parameters protection registry rollback streak validation watching",
+    "awaited": "report",
+    "sending": "fetching plan torch",
+    "queueing": "awaited core errors fetching measuring plan reporting sending torch watching",
+    "protection": "core decision fetching plan queueing reporting sending torch unscaling",
+    "guard": "amp attachment awaited binding checkpoint config distributed.across history"
+    " measuring options parameters protection registry rollback streak validation watching",
     "stepping": "attachment errors guard torch",
     "config": "discovery errors guard stepping",
     # frameworks that hold the loop

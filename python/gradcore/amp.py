@@ -1,6 +1,7 @@
 """Mixed precision: what a `torch.amp.GradScaler` is asked, and what it is told.
 
-The only module that touches private names of torch: the books that a scaler keeps of optimizers.
+The only module but one that touches private names of torch: the books that a scaler keeps of
+optimizers; `taking` has what it tells fused ones.
 They are tried out first; where they are not as expected, public calls do with one pass more.
 """
 
@@ -15,8 +16,10 @@ from torch.amp import GradScaler
 
 from gradcore.errors import ScalerError
 from gradcore.plan import Propagate
+from gradcore.taking import minds_found_inf, take
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.optim import Optimizer
 
     from gradcore.decision import Decision
@@ -37,6 +40,21 @@ class Unscaled:
 
     factor: float = 1.0
     """What gradients have yet to be multiplied by."""
+
+    found_inf: Tensor | None = None
+    """1 or 0 on the device, for an optimizer that is told whether to step; None for others."""
+
+    steps: Optimizer | None = None
+    """The optimizer that `take` is going to step."""
+
+    @property
+    def can_tell(self) -> bool:
+        """Whether it may be left to the optimizer not to step."""
+        return self.steps is not None and minds_found_inf(self.steps)
+
+    def take(self, optimizer: Optimizer) -> None:
+        """Take the step, or tell the optimizer whether to."""
+        take(optimizer, self.found_inf)
 
     def begin(self, parameters: Parameters, measuring: Measuring) -> None:
         """See to it that ``factor`` unscales the gradients, before they are measured."""
@@ -137,7 +155,9 @@ def unscaling(scaler: GradScaler | None, optimizer: Optimizer | None, *, repairs
         ScalerError: It has scaled nothing yet, or its scale has collapsed.
     """
     if scaler is None:
-        return Unscaled()
+        step = Unscaled()
+        step.steps = optimizer if repairs else None
+        return step
     if not isinstance(scaler, GradScaler):
         raise TypeError(f"scaler must be a torch.amp.GradScaler; got a {type(scaler).__name__}.")
     if optimizer is None:

@@ -18,6 +18,7 @@ KEYS: Final = frozenset(
 
 def state_of(guard: Guard) -> dict[str, Any]:
     """Everything with memory: counters, strategy, policy, history."""
+    guard.last.take_in()
     return {
         "format": FORMAT,
         "parameters": list(guard.names),
@@ -41,7 +42,8 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
         RuntimeError: The memory does not fit the strategy; the guard is as it was.
     """
     _require_fit(guard, state)
-    history = History(guard.history.capacity)
+    guard.last.take_in()
+    history = History(guard.recorded.capacity)
     history.load_state_dict(state["history"])
     before = copy.deepcopy({key: _memory(part) for key, part in _parts(guard)})
     try:
@@ -51,11 +53,20 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
         for key, part in _parts(guard):
             _remember(part, before[key])
         raise
-    guard.history = history
+    guard.recorded = history
     guard.steps = state["steps"]
     guard.streak.length = state["consecutive"]
     if guard.rollback is not None:
         guard.rollback.forget()  # parameters may have been loaded too
+
+
+def continue_from(guard: Guard, other: Guard) -> None:
+    """Let ``guard`` go on with the counters and the history of another one."""
+    guard.recorded = other.history  # which waits for the last report of that one
+    guard.steps, guard.streak = other.steps, other.streak
+    guard.last.error, other.last.error = other.last.error, None
+    if guard.rollback is not None:
+        guard.rollback = guard.rollback.after(other.rollback)
 
 
 def _require_fit(guard: Guard, state: dict[str, Any]) -> None:

@@ -165,7 +165,7 @@ def measure_units(
         table, norms = torch.ops.gradcore.measure_units(traced, counts, unit_axis, *options)
         return table, norms, torch.tensor(counts, device=norms.device)
     table, norms, units = native.measure_units(tensors, gradients, unit_axis, *options)
-    return table, norms, units.to(norms.device)
+    return table, norms, units.to(norms.device, non_blocking=not norms.is_cpu)
 
 
 def apply_(

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from gradcore.errors import PluginError
@@ -55,7 +54,7 @@ def fetch(
     loss: Tensor | float | None,
     rates: Rates | None = None,
 ) -> Fetched:
-    """Bring statistics, factors, loss, flags and learning rates to the host."""
+    """Statistics, factors, loss, flags and learning rates of a step on the CPU as numbers."""
     of_groups = () if rates is None else rates.of_groups
     table = statistics.table
     factors = decision.factors
@@ -65,42 +64,19 @@ def fetch(
     measured = statistics.parameters_table
     parameters = None if measured is None else measured[OF_PARAMETERS]
     flags = (~statistics.trusted, decision.skip, decision.stop, decision.restore)
-    if table.is_cpu:
-        event, skip, stop, restore = (flag is not None and bool(flag) for flag in flags)
-        return Fetched(
-            table.numpy(),
-            ONE if factors is None else factors.detach().double().numpy().copy(),
-            None if loss is None else float(loss),
-            event,
-            skip,
-            stop,
-            restore,
-            None if parameters is None else parameters.cpu().numpy(),
-            None if rates is None else rates.of_parameters([float(rate) for rate in of_groups]),
-            None if norms is None else norms.numpy(),
-            None if counts is None else counts.double().numpy(),
-        )
-    zero = table.new_zeros(())
-    parts = (*flags, loss, factors, table, parameters, norms, counts, *of_groups)
-    flat = [torch.as_tensor(zero if part is None else part).to(table).reshape(-1) for part in parts]
-    host = torch.split(torch.cat(flat).cpu(), [part.numel() for part in flat])
-    event, skip, stop, restore = (bool(flag) for flag in host[:4])
-
-    def at(place: int, like: Tensor | None) -> Table | None:
-        return None if like is None else host[place].reshape(like.shape).numpy()
-
+    event, skip, stop, restore = (flag is not None and bool(flag) for flag in flags)
     return Fetched(
-        host[6].reshape(table.shape).numpy(),
-        ONE if factors is None else host[5].reshape(factors.shape).numpy(),
-        None if loss is None else float(host[4]),
+        table.numpy(),
+        ONE if factors is None else factors.detach().double().numpy().copy(),
+        None if loss is None else float(loss),
         event,
         skip,
         stop,
         restore,
-        at(7, parameters),
-        None if rates is None else rates.of_parameters([float(rate) for rate in host[10:]]),
-        at(8, norms),
-        at(9, counts),
+        None if parameters is None else parameters.cpu().numpy(),
+        None if rates is None else rates.of_parameters([float(rate) for rate in of_groups]),
+        None if norms is None else norms.numpy(),
+        None if counts is None else counts.double().numpy(),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from gradcore import checkpoint
 from gradcore.amp import unscaling
 from gradcore.attachment import Attachment, attach, require_steppable
+from gradcore.awaited import Last, pending
 from gradcore.binding import Binding
 from gradcore.distributed.across import Across
 from gradcore.history import History
@@ -19,7 +20,7 @@ from gradcore.registry import resolve
 from gradcore.rollback import Rollback
 from gradcore.streak import Streak
 from gradcore.validation import require_count
-from gradcore.watching import close_quietly, emit, with_findings
+from gradcore.watching import close, show
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,26 +92,22 @@ class Guard:
         self.nonfinite: NonfinitePolicy = policy_of(nonfinite)
         self.checks: list[HealthCheck] = checks_of(checks)
         self.sinks: list[Sink] = [resolve("sink", sink) for sink in several(sinks)]
-        self.history = History(require_count("history", history))
+        self.recorded = History(require_count("history", history))
         self.every = require_count("every", every)
         self.streak = Streak(max_consecutive)
         watchers: list[HealthCheck | Sink] = [*self.checks, *self.sinks]
-        self.measuring = Measuring(
-            self.nonfinite, self.clip, watchers, needs, check_parameters=check_parameters
-        )
+        deciders = self.nonfinite, self.clip
+        self.measuring = Measuring(*deciders, watchers, needs, check_parameters=check_parameters)
         self.across = Across(process_group)
         self.bind = Binding(self.nonfinite, self.clip)
         self.bind(self.names)
         self.rollback = Rollback.of(self.nonfinite)
         self.stepping: Optimizer | None = None
-        self.steps, self.attached = 0, False
+        self.steps, self.attached, self.last = 0, False, Last()
 
     @classmethod
     def from_config(cls, target: Target, config: Any, **options: Any) -> Guard:
-        """A guard with the options of a `GuardConfig`, a dict or a TOML file, which says the rest.
-
-        ``options`` stand in for those of the same name.
-        """
+        """A guard with the options of a `GuardConfig`, a dict or a TOML file, or of ``options``."""
         from gradcore.config import GuardConfig  # noqa: PLC0415 - it knows the options of Guard
 
         return GuardConfig.of(config).guard(target, **options)
@@ -119,6 +116,12 @@ class Guard:
     def names(self) -> tuple[str, ...]:
         """Names of the guarded parameters, in the order of the rows of statistics and reports."""
         return self.parameters.names
+
+    @property
+    def history(self) -> History:
+        """Reports of the steps so far; on a device, reading it may wait for the last of them."""
+        self.last.take_in()
+        return self.recorded
 
     @property
     def snapshot_bytes(self) -> int:
@@ -154,10 +157,10 @@ class Guard:
         require_steppable(self, optimizer)
         step = unscaling(scaler, optimizer, repairs=True)
         report = protect(self, loss, optimizer, step)
-        if not report.skipped:
+        if pending(report) or not report.skipped:
             self.stepping = optimizer
             try:
-                optimizer.step()
+                step.take(optimizer)
             finally:
                 self.stepping = None
         step.tell_stepped()
@@ -181,7 +184,7 @@ class Guard:
         """
         self.parameters.cover(optimizer)
         report = protect(self, loss, optimizer, unscaling(scaler, optimizer, repairs=False))
-        if report.skipped:
+        if not pending(report) and report.skipped:
             for parameter in self.parameters.tensors:
                 parameter.grad = None
         return self.finish(report)
@@ -189,8 +192,7 @@ class Guard:
     def attach(self, optimizer: Optimizer) -> Attachment:
         """From now on ``optimizer.step()`` is guarded, with a closure or without.
 
-        Returns:
-            A handle with ``remove()``; the same one if this guard is attached already.
+        Returns a handle with ``remove()``; the same one if this guard is attached already.
 
         Raises:
             TypeError: The optimizer evaluates its closure several times a step (LBFGS).
@@ -201,10 +203,7 @@ class Guard:
         return attach(self, optimizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything with memory, as tensors and plain values.
-
-        Snapshots of a policy that restores are not part of it: the next step takes one.
-        """
+        """Everything with memory, as tensors and plain values; snapshots are taken anew."""
         return checkpoint.state_of(self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -218,14 +217,13 @@ class Guard:
 
     def continue_from(self, other: Guard) -> None:
         """Go on with the counters and the history of another guard."""
-        self.steps, self.streak, self.history = other.steps, other.streak, other.history
-        if self.rollback is not None:
-            self.rollback = self.rollback.after(other.rollback)
+        checkpoint.continue_from(self, other)
 
     def close(self) -> None:
-        """Flush and close the sinks."""
-        while self.sinks:
-            close_quietly(self.sinks.pop(0))
+        """Flush and close the sinks; raises what the last step on a device demands."""
+        self.last.take_in()
+        close(self.sinks)
+        self.last.settle()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -237,14 +235,13 @@ class Guard:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.last.take_in(forget=exception[0] is not None)
         self.close()
 
     def finish(self, report: Report) -> Report:
         """Show a step that is over to checks, history and sinks, as often as they look."""
         looking = self.steps % self.every == 0
         self.steps += 1
-        if looking:
-            report = with_findings(report, self.checks, self.history)
-            self.history.append(report)
-            emit(report, self.sinks)
-        return report
+        if not looking or pending(report):
+            return report
+        return show(report, self.checks, self.recorded, self.sinks)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from operator import index
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
 from gradcore import core
@@ -20,13 +19,11 @@ if TYPE_CHECKING:
     from gradcore.decision import Decision
     from gradcore.distributed.shards import Shards
     from gradcore.fetching import Fetched
+    from gradcore.parameter_table import Table
     from gradcore.parameters import Parameters
     from gradcore.plan import Replace
     from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
     from gradcore.statistics import Statistics
-
-
-FLOAT = torch.float64
 
 
 class Measuring:
@@ -110,13 +107,15 @@ class Measuring:
             return statistics
         if not isinstance(loss, (Tensor, float, int)):
             raise TypeError(f"loss must be a tensor of one number; got {loss!r}.")
-        # Not as_tensor(loss), which makes a float32 of a Python number.
-        value = loss.detach() if isinstance(loss, Tensor) else torch.tensor(loss, dtype=FLOAT)
+        # Not as_tensor(loss), which makes a float32 of a Python number; and not tensor(loss), for
+        # which the host would wait until it is on the device.
+        table = statistics.table
+        value = loss.detach() if isinstance(loss, Tensor) else table.new_full((), loss)
         if value.numel() != 1:
             raise ValueError(f"loss must be one number; got a tensor of shape {list(value.shape)}.")
         if value.is_complex():
             raise TypeError(f"loss must be real; got a tensor of {value.dtype}.")
-        value = value.reshape(()).to(statistics.table)
+        value = value.reshape(()).to(table, non_blocking=not table.is_cpu)
         return replace(statistics, trusted=statistics.trusted & value.isfinite(), loss=value)
 
     def knows_the_outcome(self, decision: Decision, host: Fetched) -> bool:
@@ -139,11 +138,15 @@ class Measuring:
 
     def again(self, parameters: Parameters | Shards) -> float:
         """The joint Euclidean norm as it is now: NaN or infinite if an element is."""
-        table = core.measure_table(parameters.tensors, ())
-        nan, posinf, neginf, norm = table[2:6, -1].tolist()
-        if nan:
-            return math.nan
-        return math.inf if posinf or neginf else float(norm)
+        return norm_of(core.measure_table(parameters.tensors, ()).cpu().numpy())
+
+
+def norm_of(table: Table) -> float:
+    """The joint norm that a table on the host says: NaN or infinite if an element is."""
+    nan, posinf, neginf, norm = table[2:6, -1].tolist()
+    if nan:
+        return math.nan
+    return math.inf if posinf or neginf else float(norm)
 
 
 def _needs(part: object) -> frozenset[str]:

@@ -14,16 +14,20 @@ from gradcore import core
 from gradcore.decision import decide
 from gradcore.fetching import fetch, require_factors
 from gradcore.plan import Keep, ZeroElements, ZeroParameters
+from gradcore.queueing import queueable, queued
 from gradcore.reporting import Outcome, report_of
+from gradcore.sending import Sent
 from gradcore.unscaling import folded, unscaled
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from gradcore.amp import Unscaled
+    from gradcore.decision import Decision
     from gradcore.distributed.job import Job
     from gradcore.fetching import Fetched
     from gradcore.guard import Guard
+    from gradcore.rates import Rates
     from gradcore.report import Report
     from gradcore.statistics import Statistics
 
@@ -43,6 +47,7 @@ def protect(
     Raises:
         NonfiniteGradientError: The step is to end the training; nothing was changed.
     """
+    guard.last.settle()
     job = guard.across.job(guard)
     if job is None:
         return _protect(guard, None, loss, optimizer, unscaling)
@@ -72,10 +77,10 @@ def _protect(
     names = guard.names if job is None else job.names
     guard.bind(names, statistics.table.device)
     decision = decide(statistics, guard.nonfinite, guard.clip)
-    known = loss if job is None else statistics.loss
-    host = fetch(statistics, decision, known, guard.parameters.rates(optimizer))
-    if job is not None:
-        host = job.judged(decision, host)
+    rates = guard.parameters.rates(optimizer)
+    if job is None and queueable(guard, statistics, decision, unscaling):
+        return queued(guard, statistics, decision, unscaling, rates)
+    host = _fetched(job, statistics, decision, loss, rates)
     require_factors(host.factors, guard.clip or guard.nonfinite)
     if unscaling.skips(guard.parameters, decision, host):
         host = replace(host, skip=True)
@@ -133,6 +138,21 @@ def _protect(
         after = measuring.again(parameters) if job is None else job.norm(job.attempt(measure))
         report = report_of(guard.steps, names, replace(outcome, norm_after=after))
     return report
+
+
+def _fetched(
+    job: Job | None,
+    statistics: Statistics,
+    decision: Decision,
+    loss: Tensor | float | None,
+    rates: Rates | None,
+) -> Fetched:
+    """Numbers on the host, which waits for them once if they are on a device."""
+    if statistics.table.is_cpu:
+        host = fetch(statistics, decision, loss if job is None else statistics.loss, rates)
+    else:
+        host, _ = Sent(statistics, decision, rates, None).fetched()
+    return host if job is None else job.judged(decision, host)
 
 
 def _bad_parameters(

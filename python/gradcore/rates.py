@@ -27,7 +27,7 @@ class Rates:
     groups: npt.NDArray[np.intp]
     """Number of each parameter's group, ``[n]``; -1 for none."""
 
-    def of_parameters(self, of_groups: Sequence[float] | Table) -> Table:
+    def of_parameters(self, of_groups: Sequence[Any] | Table) -> Table:
         """Those of groups, now on the host, spread out: float64 ``[n]``, NaN for none."""
         return np.append(np.asarray(of_groups, dtype=np.float64), math.nan)[self.groups]
 

@@ -63,7 +63,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The outcome of one step.  Plain numbers, so it may be kept for as long as one likes."""
+    """The outcome of one step.  Plain numbers, so it may be kept for as long as one likes.
+
+    After a step on a device they may still be on their way: reading the first one waits for them.
+    """
 
     step: int
     """Calls of this guard before this one."""

@@ -27,10 +27,24 @@ def with_findings(report: Report, checks: list[HealthCheck], history: History) -
     return replace(report, findings=tuple(findings), healthy=healthy)
 
 
+def show(report: Report, checks: list[HealthCheck], history: History, sinks: list[Sink]) -> Report:
+    """Show a report to checks, history and sinks; returns it with what the checks have found."""
+    report = with_findings(report, checks, history)
+    history.append(report)
+    emit(report, sinks)
+    return report
+
+
 def emit(report: Report, sinks: list[Sink]) -> None:
     """Give the report to every sink; one that raises is closed and taken off the list."""
     for failed in _each("sink", sinks, lambda sink: sink(report)):
         close_quietly(failed)
+
+
+def close(sinks: list[Sink]) -> None:
+    """Close every sink, and take it off the list."""
+    while sinks:
+        close_quietly(sinks.pop(0))
 
 
 def close_quietly(sink: Sink) -> None:

@@ -1,0 +1,136 @@
+"""A step that a device is given as a whole: the host learns later what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from gradcore import core
+from gradcore.awaited import UNFINISHED, Awaited
+from gradcore.errors import PluginError
+from gradcore.fetching import ONE, require_factors
+from gradcore.measuring import norm_of
+from gradcore.plan import Clamp, Propagate
+from gradcore.reporting import Outcome, report_of
+from gradcore.sending import Sent, queues
+from gradcore.watching import show
+
+if TYPE_CHECKING:
+    from gradcore.amp import Unscaled
+    from gradcore.decision import Decision
+    from gradcore.guard import Guard
+    from gradcore.rates import Rates
+    from gradcore.report import Report
+    from gradcore.statistics import Statistics
+
+
+def queueable(
+    guard: Guard, statistics: Statistics, decision: Decision, unscaling: Unscaled
+) -> bool:
+    """Whether nobody on the host has to know anything before the optimizer steps.
+
+    Somebody has where the step may be skipped and the optimizer cannot be told, where training may
+    be rolled back or ended at once, under a scaler, and where parameters are looked at.
+    """
+    return (
+        queues(statistics.table.device.type)
+        and guard.rollback is None
+        and unscaling.scale is None
+        and "parameter_nonfinite" not in statistics.measured
+        and decision.stop is None
+        and (decision.skip is None or unscaling.can_tell)
+    )
+
+
+def queued(
+    guard: Guard,
+    statistics: Statistics,
+    decision: Decision,
+    unscaling: Unscaled,
+    rates: Rates | None,
+) -> Report:
+    """Apply a decision, and tell the optimizer of a skip, without waiting for either.
+
+    Factors outside [0, 1], which are an error, change nothing, and keep an optimizer that can be
+    told from stepping.
+    """
+    measuring, tensors = guard.measuring, guard.parameters.tensors
+    skip, factors = decision.skip, decision.factors
+    if factors is not None:
+        wrong = ((factors >= 0.0) & (factors <= 1.0)).all().logical_not()
+        skip = wrong if skip is None else skip | wrong
+    core.apply_(
+        tensors,
+        statistics.table,
+        decision.bound,
+        decision.repair,
+        factors=factors,
+        skip=skip,
+        overflow=measuring.overflow,
+        unit_axis=measuring.unit_axis,
+    )
+    told = skip is not None and unscaling.can_tell
+    if told and skip is not None:
+        # A zero or a one, and nothing else: fused optimizers ask whether it is 1.
+        unscaling.found_inf = skip.to(torch.float32)
+    stays = isinstance(decision.repair, Propagate) and measuring.overflow < float("inf")
+    after = None
+    if isinstance(decision.bound, Clamp) or stays:  # the norm does not follow from the rest
+        after = core.measure_table(tensors, ())
+    conclude = partial(
+        _conclude,
+        guard,
+        guard.steps,
+        decision,
+        statistics.measured,
+        Sent(statistics, decision, rates, after),
+        told=told,
+        looking=guard.steps % guard.every == 0,
+    )
+    report = Awaited.of(guard.steps, conclude)
+    guard.last.report = report
+    UNFINISHED.add(guard)
+    return report
+
+
+def _conclude(
+    guard: Guard,
+    step: int,
+    decision: Decision,
+    measured: frozenset[str],
+    sent: Sent,
+    *,
+    told: bool,
+    looking: bool,
+) -> Report:
+    """The report of a step that is over, shown to everybody; the guard owes what it demands."""
+    host, after = sent.fetched()
+    try:
+        require_factors(host.factors, guard.clip or guard.nonfinite)
+    except PluginError as wrong:
+        guard.last.error = wrong
+        host = replace(host, factors=ONE, skip=host.skip or told)
+    outcome = Outcome(
+        table=host.table,
+        measured=measured,
+        factors=host.factors,
+        bound=decision.bound,
+        repair=decision.repair,
+        skipped=host.skip,
+        restored=False,
+        loss=host.loss,
+        rates=host.rates,
+        unit_norms=host.unit_norms,
+        unit_counts=host.unit_counts,
+    )
+    if after is not None and not (host.skip or guard.measuring.knows_the_outcome(decision, host)):
+        outcome = replace(outcome, norm_after=norm_of(after))
+    report = report_of(step, guard.names, outcome)
+    error = guard.streak.see(report, event=host.event, stop=False)
+    guard.last.error = guard.last.error or error
+    if looking:
+        return show(report, guard.checks, guard.recorded, guard.sinks)
+    return report

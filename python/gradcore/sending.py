@@ -1,0 +1,119 @@
+"""From a device to the host, by one copy that nobody has to wait for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gradcore.fetching import OF_PARAMETERS, ONE, Fetched
+from gradcore.plan import ScaleUnits
+
+if TYPE_CHECKING:
+    from gradcore.decision import Decision
+    from gradcore.parameter_table import Table
+    from gradcore.rates import Rates
+    from gradcore.statistics import Statistics
+
+
+class Copy:
+    """Small tensors of one device on their way to the host.
+
+    They go as one float64 vector, through pinned memory, behind whatever the device has to do
+    already; where a device has no queue that could be asked, the copy has been waited for.
+    """
+
+    def __init__(self, tensors: Sequence[Tensor]) -> None:
+        device = tensors[0].device
+        self._shapes = [tensor.shape for tensor in tensors]
+        flat = torch.cat([t.detach().to(device, torch.float64).reshape(-1) for t in tensors])
+        self._event: torch.Event | None = None
+        if not queues(device.type):
+            self._host = flat.cpu()
+            return
+        self._host = torch.empty(flat.shape, dtype=flat.dtype, device="cpu", pin_memory=True)
+        self._host.copy_(flat, non_blocking=True)
+        self._event = torch.Event(device)
+        self._event.record(torch.accelerator.current_stream(device))
+
+    @property
+    def arrived(self) -> bool:
+        """Whether `wait` would return at once."""
+        return self._event is None or self._event.query()
+
+    def wait(self) -> list[Table]:
+        """The numbers, as soon as they are there."""
+        if self._event is not None:
+            self._event.synchronize()
+        parts = torch.split(self._host, [shape.numel() for shape in self._shapes])
+        return [p.reshape(s).numpy() for p, s in zip(parts, self._shapes, strict=True)]
+
+
+@functools.cache
+def queues(kind: str) -> bool:
+    """Whether devices of this kind have streams and events, and copy to pinned memory."""
+    accelerator = torch.accelerator.current_accelerator()
+    return accelerator is not None and accelerator.type == kind != "mps"
+
+
+class Sent:
+    """Numbers of one step on their way to the host; `fetched` waits for them.
+
+    What is on the host already stays there.
+    """
+
+    def __init__(
+        self, statistics: Statistics, decision: Decision, rates: Rates | None, after: Tensor | None
+    ) -> None:
+        units = statistics.per_unit if isinstance(decision.bound, ScaleUnits) else None
+        measured = statistics.parameters_table
+        self._rates = rates
+        self._parts: list[Tensor | float | None] = [
+            statistics.table,  # first: the others go by its device
+            statistics.loss,
+            decision.factors,
+            None if measured is None else measured[OF_PARAMETERS],
+            *((None, None) if units is None else (units.l2, units.counts)),
+            after,
+            ~statistics.trusted,
+            *(decision.skip, decision.stop, decision.restore),
+            *(() if rates is None else rates.of_groups),
+        ]
+        self._copy = Copy([p for p in self._parts if isinstance(p, Tensor) and not p.is_cpu])
+
+    @property
+    def arrived(self) -> bool:
+        """Whether `fetched` would return at once."""
+        return self._copy.arrived
+
+    def fetched(self) -> tuple[Fetched, Table | None]:
+        """The numbers, and the table ``after`` everything if one was sent along."""
+        sent = iter(self._copy.wait())
+        parts = [_on_the_host(part, sent) for part in self._parts]
+        table, loss, factors, parameters, norms, counts, after = parts[:7]
+        event, skip, stop, restore = (flag is not None and bool(flag) for flag in parts[7:11])
+        assert table is not None  # noqa: S101 - for mypy
+        fetched = Fetched(
+            table,
+            ONE if factors is None else factors,
+            None if loss is None else float(loss),
+            event,
+            skip,
+            stop,
+            restore,
+            parameters,
+            None if self._rates is None else self._rates.of_parameters(parts[11:]),
+            norms,
+            counts,
+        )
+        return fetched, after
+
+
+def _on_the_host(part: Tensor | float | None, sent: Iterator[Table]) -> Table | None:
+    if isinstance(part, Tensor):
+        return part.detach().double().numpy() if part.is_cpu else next(sent)
+    return None if part is None else np.asarray(part, dtype=np.float64)

@@ -1,0 +1,206 @@
+// A device in software, for machines without another one: torch's PrivateUse1. Its memory is the
+// host's, its kernels are the CPU's, and yet it is a device: its tensors are not the CPU's, copies
+// to the host that do not block arrive late, and whatever makes the host wait is written down.
+
+#include <ATen/ATen.h>
+#include <ATen/EmptyTensor.h>
+#include <ATen/native/Resize.h>
+#include <torch/library.h>
+
+#include <cstring>
+
+#include "device.hpp"
+
+namespace software_device {
+
+using at::Tensor;
+
+REGISTER_ALLOCATOR(kType, &memory)
+C10_REGISTER_GUARD_IMPL(PrivateUse1, GuardImpl)
+
+namespace {
+
+/// The same memory as a tensor of the CPU.
+Tensor on_host(const Tensor& tensor) {
+  if (!tensor.defined() || tensor.device().type() != kType) return tensor;
+  const auto options = at::TensorOptions().dtype(tensor.dtype()).device(c10::kCPU);
+  Tensor alias = at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), options);
+  alias._set_conj(tensor.is_conj());
+  alias._set_neg(tensor.is_neg());
+  return alias;
+}
+
+c10::Device device_of(std::optional<c10::Device> device) {
+  return {kType, device && device->has_index() ? device->index() : current};
+}
+
+Tensor empty(at::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
+             std::optional<at::Device> device, std::optional<bool>,
+             std::optional<at::MemoryFormat> format) {
+  const c10::DeviceGuard guard(device_of(device));
+  return at::detail::empty_generic(size, &memory,
+                                   c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                   c10::dtype_or_default(dtype), format);
+}
+
+Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
+                     std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
+                     std::optional<at::Device> device, std::optional<bool>) {
+  const c10::DeviceGuard guard(device_of(device));
+  return at::detail::empty_strided_generic(size, stride, &memory,
+                                           c10::DispatchKeySet(c10::DispatchKey::PrivateUse1),
+                                           c10::dtype_or_default(dtype));
+}
+
+Tensor on_device(const Tensor& tensor, c10::Device device) {
+  if (!tensor.defined() || !tensor.is_cpu()) return tensor;
+  const Tensor plain = tensor.resolve_conj().resolve_neg();
+  Tensor copy = at::empty_strided(plain.sizes(), plain.strides(), plain.options().device(device));
+  on_host(copy).copy_(plain);
+  return copy;
+}
+
+Tensor copy_from(const Tensor& from, const Tensor& to, bool non_blocking) {
+  if (to.is_cpu() && non_blocking) {
+    const Tensor snapshot = on_host(from).clone();
+    std::memset(to.data_ptr(), 0xff, to.nbytes());  // whoever looks before it has arrived sees NaN
+    queue().push([snapshot, to] { to.copy_(snapshot); });
+    return to;
+  }
+  if (to.is_cpu()) queue().wait("a copy to the host", queue().size());
+  if (from.is_cpu() && !non_blocking) queue().wait("a copy from the host", queue().size());
+  on_host(to).copy_(on_host(from));
+  return to;
+}
+
+at::Scalar local_scalar_dense(const Tensor& tensor) {
+  queue().wait("an element", queue().size());
+  return at::_local_scalar_dense(on_host(tensor));
+}
+
+const Tensor& resize_(const Tensor& tensor, at::IntArrayRef size, std::optional<at::MemoryFormat>) {
+  const Tensor fresh = at::empty(size, tensor.options());
+  const_cast<Tensor&>(tensor).set_(fresh.storage(), 0, size, fresh.strides());
+  return tensor;
+}
+
+Tensor& set_storage(Tensor& tensor, at::Storage storage, std::int64_t offset, at::IntArrayRef size,
+                    at::IntArrayRef stride) {
+  tensor.unsafeGetTensorImpl()->set_storage_keep_dtype(std::move(storage));
+  tensor.unsafeGetTensorImpl()->set_storage_offset(offset);
+  at::native::resize_impl_cpu_(tensor.unsafeGetTensorImpl(), size, stride);
+  return tensor;
+}
+
+/// Operators whose results have as many elements as the values of others say.
+bool looks_at_values(const c10::OperatorHandle& op, const torch::jit::Stack& arguments) {
+  static const std::vector<std::string> names{
+      "aten::nonzero",    "aten::equal",    "aten::masked_select",    "aten::_unique2",
+      "aten::unique_dim", "aten::bincount", "aten::repeat_interleave"};
+  const std::string& name = op.schema().name();
+  if (std::find(names.begin(), names.end(), name) != names.end()) return true;
+  if (name != "aten::index" && name != "aten::_index_put_impl_") return false;
+  for (const auto& index : arguments[1].toOptionalTensorVector()) {
+    if (index && (index->scalar_type() == at::kBool || index->scalar_type() == at::kByte))
+      return true;
+  }
+  return false;
+}
+
+/// The CPU's kernel on the same memory.
+void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
+  const auto& schema = op.schema();
+  const std::size_t count = schema.arguments().size(), first = stack->size() - count;
+  const torch::jit::Stack given(stack->begin() + std::ptrdiff_t(first), stack->end());
+  c10::Device device(kType, current);
+  if (looks_at_values(op, given)) queue().wait(schema.name(), queue().size());
+  std::vector<std::pair<Tensor, Tensor>> to_grow;  // what the CPU gives its size
+  for (std::size_t i = 0; i < count; ++i) {
+    c10::IValue& argument = (*stack)[first + i];
+    if (argument.isTensor()) {
+      if (argument.toTensor().defined() && argument.toTensor().device().type() == kType)
+        device = argument.toTensor().device();
+      const auto* alias = schema.arguments()[i].alias_info();
+      const Tensor tensor = argument.toTensor();
+      argument = on_host(tensor);
+      if (alias != nullptr && alias->isWrite() && tensor.defined() && tensor.numel() == 0) {
+        const Tensor host = at::empty(tensor.sizes(), tensor.options().device(c10::kCPU));
+        to_grow.emplace_back(tensor, host);
+        argument = host;
+      }
+    } else if (argument.isTensorList()) {
+      std::vector<Tensor> list = argument.toTensorVector();
+      for (Tensor& tensor : list) {
+        if (tensor.defined() && tensor.device().type() == kType) device = tensor.device();
+        tensor = on_host(tensor);
+      }
+      argument = c10::IValue(std::move(list));
+    } else if (argument.isOptionalTensorList()) {
+      c10::List<std::optional<Tensor>> list;
+      for (const std::optional<Tensor>& tensor : argument.toOptionalTensorVector())
+        list.push_back(tensor ? std::optional<Tensor>(on_host(*tensor)) : tensor);
+      argument = list;
+    } else if (argument.isDevice() && argument.toDevice().type() == kType) {
+      device = device_of(argument.toDevice());
+      argument = c10::Device(c10::kCPU);
+    }
+  }
+  op.callBoxed(stack);
+  for (const auto& [tensor, host] : to_grow) {
+    if (tensor.sizes() == host.sizes()) continue;
+    const Tensor grown = on_device(host, tensor.device());
+    const_cast<Tensor&>(tensor).set_(grown.storage(), 0, grown.sizes(), grown.strides());
+  }
+  const std::size_t results = schema.returns().size(), begin = stack->size() - results;
+  for (std::size_t i = 0; i < results; ++i) {
+    c10::IValue& result = (*stack)[begin + i];
+    const auto* alias = schema.returns()[i].alias_info();
+    if (alias != nullptr) {  // written in place: what was given is returned
+      for (std::size_t k = 0; k < count; ++k) {
+        const auto* of = schema.arguments()[k].alias_info();
+        if (of != nullptr && of->beforeSets() == alias->beforeSets()) result = given[k];
+      }
+    } else if (result.isTensor()) {
+      result = on_device(result.toTensor(), device);
+    } else if (result.isTensorList()) {
+      std::vector<Tensor> list = result.toTensorVector();
+      for (Tensor& tensor : list) tensor = on_device(tensor, device);
+      result = c10::IValue(std::move(list));
+    }
+  }
+}
+
+TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
+  m.fallback(torch::CppFunction::makeFromBoxedFunction<&on_the_cpu>());
+}
+
+TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
+  m.impl("empty.memory_format", empty);
+  m.impl("empty_strided", empty_strided);
+  m.impl("_copy_from", copy_from);
+  m.impl("_local_scalar_dense", local_scalar_dense);
+  m.impl("as_strided", at::native::as_strided_tensorimpl);
+  m.impl("view", at::native::view);
+  m.impl("_reshape_alias", at::native::_reshape_alias);
+  m.impl("view_as_real", at::native::view_as_real);
+  m.impl("view_as_complex", at::native::view_as_complex);
+  m.impl("unfold", at::native::unfold);
+  m.impl("resize_", resize_);
+  m.impl("set_.source_Storage_storage_offset", set_storage);
+}
+
+void install() {
+  static Hooks hooks;
+  at::RegisterPrivateUse1HooksInterface(&hooks);
+}
+
+TORCH_LIBRARY(software_device, m) {
+  m.def("install", [] { install(); });
+  m.def("waits", [] { return queue().waits(); });
+  m.def("advance", [] { queue().run(queue().size()); });
+  m.def("current", [] { return std::int64_t(current); });
+  m.def("choose", [](std::int64_t index) { current = c10::DeviceIndex(index); });
+}
+
+}  // namespace
+}  // namespace software_device

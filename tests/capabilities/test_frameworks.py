@@ -1,4 +1,4 @@
-"""Rows B9 and D7: early stopping, schedules, and modules of Lightning, with faults in the run."""
+"""Rows B9 and D7: early stopping, schedules, modules of Lightning, with faults in the run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from functools import partial
 import lightning.pytorch as pl
 import pytest
 import torch
+import transformers
 from torch import nn
 
 import gradcore
 import training
 from gradcore.integrations.lightning import GuardCallback
+from gradcore.integrations.transformers import GuardCallback as TrainerGuard
 from gradcore.numerics import nway_contrastive_loss
 from lightning_models import loader, trainer
 
@@ -87,6 +89,58 @@ def test_b9_early_stopping_can_watch_what_the_guard_reports():
     run.fit(Regression(), loader(list(torch.randn(20, 16, 4))))
 
     assert run.current_epoch == 2  # two broken batches an epoch
+
+
+class Line(nn.Module):
+    """A line is learnt; what a Trainer calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Linear(4, 1)
+
+    def forward(self, batch, return_loss=True):  # the default tells the Trainer that it can
+        return {"loss": (self.net(batch) - batch.sum(1, keepdim=True)).square().mean()}
+
+
+def test_b9_early_stopping_and_the_schedule_of_transformers_go_on(tmp_path):
+    data = torch.randn(160, 4)
+    data[72:80] = float("nan")  # the last batch of every ten
+    rows = [{"batch": row} for row in data[:80]]
+    arguments = transformers.TrainingArguments(
+        tmp_path,
+        use_cpu=True,
+        per_device_train_batch_size=8,
+        num_train_epochs=30,
+        learning_rate=0.1,
+        lr_scheduler_type="linear",
+        optim="sgd",
+        train_sampling_strategy="sequential",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        metric_for_best_model="eval_loss",
+        load_best_model_at_end=True,
+        logging_strategy="epoch",
+        report_to=[],
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+    stop = transformers.EarlyStoppingCallback(2, early_stopping_threshold=1e-3)
+    run = transformers.Trainer(
+        model=Line(),
+        args=arguments,
+        train_dataset=rows,
+        eval_dataset=[{"batch": row} for row in data[80:]],
+        callbacks=[stop],
+    )
+    guard = TrainerGuard(max_norm=1.0).attach(run)
+    run.train()
+
+    history, epochs = guard.guard.history, round(run.state.epoch)
+    assert 3 < epochs < 30
+    assert run.state.best_metric < 1e-2
+    assert [r.step for r in history if r.skipped] == list(range(9, epochs * 10, 10))
+    rates = [report.parameters[0].lr for report in history]
+    assert rates == pytest.approx([0.1 * (1 - step / 300) for step in range(epochs * 10)])
 
 
 def test_b9_schedules_of_torch_go_on_in_a_plain_loop():

@@ -208,3 +208,20 @@ def test_a_state_that_is_none_is_refused_and_changes_nothing(key, value):
     with pytest.raises(ValueError, match=key if key != "history" else "A history is"):
         guard.load_state_dict({**guard.state_dict(), key: value})
     assert (guard.steps, len(guard.history), guard.history[0].step) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("of_module", [True, False])
+def test_a_state_saved_after_parameters_were_added_fits_a_guard_made_for_all_of_them(of_module):
+    net = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    guard = gradcore.Guard(net if of_module else optimizer, max_norm=1.0)
+    training.backward(net)
+    guard.step(optimizer)
+
+    net.register_parameter("added", nn.Parameter(torch.zeros(2)))
+    optimizer.add_param_group({"params": [net.added]})
+    state = through_a_file(guard.state_dict())
+    again = gradcore.Guard(net if of_module else optimizer, max_norm=1.0)
+    again.load_state_dict(state)
+    assert (again.steps, len(again.names)) == (1, 3)
+    again.load_state_dict(guard.state_dict())

@@ -19,6 +19,7 @@ KEYS: Final = frozenset(
 def state_of(guard: Guard) -> dict[str, Any]:
     """Everything with memory: counters, strategy, policy, history."""
     guard.last.take_in()
+    _renew(guard)
     return {
         "format": FORMAT,
         "parameters": list(guard.names),
@@ -41,8 +42,9 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
             strategy or policy; the guard is as it was.
         RuntimeError: The memory does not fit the strategy; the guard is as it was.
     """
-    _require_fit(guard, state)
     guard.last.take_in()
+    _renew(guard)
+    _require_fit(guard, state)
     history = History(guard.recorded.capacity)
     history.load_state_dict(state["history"])
     before = copy.deepcopy({key: _memory(part) for key, part in _parts(guard)})
@@ -67,6 +69,14 @@ def continue_from(guard: Guard, other: Guard) -> None:
     guard.last.error, other.last.error = other.last.error, None
     if guard.rollback is not None:
         guard.rollback = guard.rollback.after(other.rollback)
+
+
+def _renew(guard: Guard) -> None:
+    """See parameters that were added since the last step, which a guard made now would have."""
+    before = guard.names
+    guard.parameters.renew()
+    if guard.names != before:
+        guard.bind(guard.names)
 
 
 def _require_fit(guard: Guard, state: dict[str, Any]) -> None:

@@ -70,6 +70,12 @@ class Parameters:
             self._take(_of_optimizer(optimizer))
             self._covered = tensors_of(optimizer)
 
+    def renew(self) -> None:
+        """See parameters that were added to what is guarded, or replaced in it, a module too."""
+        self.refresh()
+        if self._module is not None:
+            self._take(_named(self._module))
+
     def cover(self, optimizer: Optimizer | None) -> None:
         """Make sure that everything ``optimizer`` steps is guarded, which a look at ids tells.
 
@@ -84,9 +90,7 @@ class Parameters:
         tensors = tensors_of(optimizer)
         if same(tensors, self._covered):
             return
-        self.refresh()
-        if self._module is not None:  # parameters may have been added to it, or replaced
-            self._take(_named(self._module))
+        self.renew()
         guarded = {id(tensor) for tensor in self.tensors}
         missing = [name for name, tensor in _of_optimizer(optimizer) if id(tensor) not in guarded]
         if missing:

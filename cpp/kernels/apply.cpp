@@ -13,8 +13,7 @@ namespace {
 template <class Element>
 void rewrite(Element* element, std::int64_t count, const Change& change) noexcept {
   const Replacement replacement = held_in<typename PartOf<Element>::type>(change.replacement);
-  // An infinite element is to become a number that the dtype can hold.
-  const double limit = std::min(change.limit, kLargest<typename PartOf<Element>::type>);
+  constexpr double kMost = kLargest<typename PartOf<Element>::type>;
   const bool limited = change.limit < std::numeric_limits<double>::infinity();
   for (std::int64_t i = 0; i < count; ++i) {
     const Parts before = load(element[i]);
@@ -25,7 +24,12 @@ void rewrite(Element* element, std::int64_t count, const Change& change) noexcep
       value = change.repair == kReplace ? replaced(value, change.overflow, replacement) : Parts{};
     }
     if (change.factor != 1.0) value = {value.real * change.factor, value.imag * change.factor};
-    if (limited) value = clamped(value, limit);
+    if (limited) {
+      // What no part can hold is to become a number that one can; what it can may be larger still,
+      // since the magnitude of a complex element exceeds that of its parts.
+      const bool held = std::fabs(value.real) <= kMost && std::fabs(value.imag) <= kMost;
+      value = clamped(value, held ? change.limit : std::min(change.limit, kMost));
+    }
     // What did not change keeps its bits, a NaN's payload among them.
     if (std::memcmp(&value, &before, sizeof value) != 0) store(element[i], value);
   }

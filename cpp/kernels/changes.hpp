@@ -77,9 +77,10 @@ void mend(Part* part, std::int64_t count, const Change& change) noexcept {
       change.repair == kReplace ? held_in<Part>(change.replacement) : Replacement{};
   const double bound = bound_of(change), factor = change.factor;
   if constexpr (!std::is_same_v<Part, double>) {
-    const Floats nan = Floats{} + static_cast<float>(by.nan),
-                 posinf = Floats{} + static_cast<float>(by.posinf),
-                 neginf = Floats{} + static_cast<float>(by.neginf);
+    // Less zero: a sum with zero would make zero of minus zero.
+    const Floats nan = static_cast<float>(by.nan) - Floats{},
+                 posinf = static_cast<float>(by.posinf) - Floats{},
+                 neginf = static_cast<float>(by.neginf) - Floats{};
     const float most = held_below(bound);
     const auto mended = [=](Floats value) {
       const Floats low = value < -most ? neginf : value;

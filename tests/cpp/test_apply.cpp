@@ -42,6 +42,15 @@ TEST(Apply, ReplacementsAreSaturatedAndThenScaled) {
   EXPECT_EQ(changed(Floats{2, nan, inf, -inf}, change), (Floats{1, 3.5f, 0x1.fffffep126f, -1.5f}));
 }
 
+TEST(Apply, AReplacementKeepsTheSignOfZero) {
+  const Change change{.repair = kReplace, .replacement = {.nan = -0.0, .posinf = -1e-300}};
+  for (float value : changed(Floats{nan, inf}, change)) {
+    EXPECT_EQ(value, 0.0f);
+    EXPECT_TRUE(std::signbit(value));
+  }
+  EXPECT_TRUE(std::signbit(changed(std::vector<double>{kNaN}, change)[0]));
+}
+
 TEST(Apply, AComplexElementIsZeroedAsAWhole) {
   std::vector<Complex<float>> array{{nan, 1}, {2, -inf}, {3, 4}};
   array = changed(array, {.repair = kZeroElements});
@@ -79,6 +88,15 @@ TEST(Apply, ALimitKeepsThePhaseOfAComplexElement) {
   EXPECT_EQ(array[2].imag, 0.0);
   EXPECT_DOUBLE_EQ(array[3].real, -5.0 * std::sqrt(0.5));
   EXPECT_DOUBLE_EQ(array[3].imag, 5.0 * std::sqrt(0.5));
+}
+
+TEST(Apply, ALimitLeavesAComplexElementAloneThatIsLargerThanItsPartsCanBe) {
+  constexpr std::uint16_t kMost = 0x7bff;  // 65504, of which |z| is the square root of two times
+  std::vector<Complex<Float16>> array{{{kMost}, {kMost}}, {{0x7c00}, {0}}};
+  array = changed(array, {.limit = 1e5});
+  EXPECT_EQ(array[0].real.bits, kMost);
+  EXPECT_EQ(array[0].imag.bits, kMost);
+  EXPECT_EQ(array[1].real.bits, kMost);
 }
 
 TEST(Apply, WhatNeedsNothingKeepsEveryBitOfANaN) {

@@ -47,7 +47,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "format", *([] if fix else ["--check"]))
     sources = [
         str(path)
-        for folder in ("cpp", "tests/cpp")
+        for folder in ("cpp", "tests/cpp", "tests/fuzz")
         for path in sorted(Path(folder).rglob("*"))
         if path.suffix in {".cpp", ".hpp", ".cu", ".cuh"}
     ]
@@ -85,6 +85,25 @@ def native_tests(session: nox.Session, sanitizer: str) -> None:
     )
     session.run("cmake", "--build", build, "--target", "gradcore_cpp_tests")
     session.run("ctest", "--test-dir", build, "--output-on-failure")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """The kernels under libFuzzer for ten minutes, or as many seconds as are given; needs clang."""
+    seconds = session.posargs[0] if session.posargs else "600"
+    session.install("cmake", "ninja")
+    build = session.create_tmp()
+    session.run(
+        *("cmake", "-S", "tests/fuzz", "-B", build, "-G", "Ninja"),
+        "-DCMAKE_CXX_COMPILER=clang++",
+    )
+    session.run("cmake", "--build", build)
+    found = Path(build, "found")
+    found.mkdir(exist_ok=True)
+    session.run(
+        *(f"{build}/fuzz_kernels", f"-max_total_time={seconds}", "-max_len=8192"),
+        *("-print_final_stats=1", f"-artifact_prefix={build}/", str(found), "tests/fuzz/corpus"),
+    )
 
 
 @nox.session

@@ -5,14 +5,18 @@
 # vectorise comparisons and square roots. NaN and Inf keep their meaning: never -ffast-math here. Products
 # are not fused with sums, so that every set of instructions gives the same bits.
 
-add_library(gradcore_kernels STATIC cpp/kernels/capability.cpp)
+# By the place of this file: the fuzzer of the kernels is a project of its own.
+set(_kernels "${CMAKE_CURRENT_LIST_DIR}/../kernels")
+
+add_library(gradcore_kernels STATIC "${_kernels}/capability.cpp")
 gradcore_target(gradcore_kernels)
+
+set(_sources apply.cpp apply_units.cpp floor.cpp measure.cpp measure_units.cpp)
 
 function(gradcore_kernels capability)
   set(_name gradcore_kernels_${capability})
-  add_library(${_name} OBJECT cpp/kernels/apply.cpp cpp/kernels/apply_units.cpp
-                               cpp/kernels/floor.cpp cpp/kernels/measure.cpp
-                               cpp/kernels/measure_units.cpp)
+  list(TRANSFORM _sources PREPEND "${_kernels}/" OUTPUT_VARIABLE _paths)
+  add_library(${_name} OBJECT ${_paths})
   gradcore_target(${_name})
   target_compile_definitions(${_name} PRIVATE GRADCORE_CAPABILITY=${capability})
   target_compile_options(${_name} PRIVATE

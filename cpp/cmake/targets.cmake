@@ -1,7 +1,7 @@
 # What every target of gradcore has in common.
 
 function(gradcore_target name)
-  target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/cpp")
+  target_include_directories(${name} PUBLIC "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/..")
   # torch's headers need C++20 from 2.14 on. The device code stays at 17, which every nvcc and every
   # CMake from 3.24 on agrees about.
   set_target_properties(

@@ -3,8 +3,20 @@
 #include <cstdlib>
 #include <cstring>
 
+#ifdef GRADCORE_X86
+#include <cpuid.h>
+#endif
+
 namespace gradcore {
 namespace {
+
+#ifdef GRADCORE_X86
+/// Conversions of 16-bit floats, of which __builtin_cpu_supports knows nothing in some compilers.
+bool has_f16c() noexcept {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
 
 const Capability& chosen() noexcept {
   const char* const wanted = std::getenv("GRADCORE_CPU");
@@ -24,9 +36,7 @@ const Capability* capabilities() noexcept {
       {"baseline", true, baseline::measure, baseline::apply, baseline::measure_units,
        baseline::apply_units, baseline::read_once},
 #ifdef GRADCORE_X86
-      {"avx2",
-       __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c"),
+      {"avx2", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(),
        avx2::measure, avx2::apply, avx2::measure_units, avx2::apply_units, avx2::read_once},
       {"avx512",
        __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -134,7 +134,9 @@ def tables() -> dict[str, str]:
         "tree": [time_of(tree(whole[r], r)) for r in RANKS],
         "ring": [time_of(ring(whole[r], r)) for r in RANKS],
         "tree, with `max_abs`": [time_of(tree(whole[r] + largest[r], r)) for r in RANKS],
-        "first step, received": [time_of(first_step_bytes(r) / BANDWIDTH) for r in RANKS],
+        "first step: what is received, without latency": [
+            time_of(first_step_bytes(r) / BANDWIDTH) for r in RANKS
+        ],
     }
     maximum = NUMBER * (PARAMETERS + 1)
     grouped = {

@@ -68,7 +68,7 @@ def main() -> int:
         options.write.write_text(
             written(options.write.read_text(encoding="utf-8"), results), encoding="utf-8"
         )
-    wrong = [name for name, result in results.items() if result.gradcore != result.reference]
+    wrong = [name for name, result in results.items() if result.wrong]
     if wrong:
         print(f"gradcore is wrong in {', '.join(wrong)}", file=sys.stderr)
     return 1 if wrong else 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import one_process
 import replicas
+import scaled
 import shards
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ TABLES: Final = {
     "one process": one_process.CASES,
     "shards": shards.CASES,
     "replicas": replicas.CASES,
+    "scaled": scaled.CASES,
 }
 
 CASES: Final[dict[str, type[Case]]] = {

@@ -20,6 +20,10 @@ START: Final = 300
 """Seconds until processes are up and done; no case is meant to take as long."""
 
 
+REFUSED: Final = "`DistributedError`"
+"""How what gradcore says begins where it says that it cannot."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What came of a case."""
@@ -28,6 +32,11 @@ class Told:
     torch: str
     gradcore: str
     reference: str
+
+    @property
+    def wrong(self) -> bool:
+        """Whether gradcore is; where it refuses with an error on all ranks it is not."""
+        return self.gradcore != self.reference and not self.gradcore.startswith(REFUSED)
 
     @property
     def row(self) -> str:

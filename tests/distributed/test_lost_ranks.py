@@ -11,6 +11,8 @@ import pytest
 import processes
 from distributed.programs import TRAINING
 
+pytestmark = pytest.mark.distributed
+
 SECONDS = 10
 """The time-out of the group; gloo tells of a broken connection at once, and of silence then."""
 

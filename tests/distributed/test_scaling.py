@@ -10,6 +10,8 @@ import pytest
 import processes
 from distributed.programs import TRAINING
 
+pytestmark = pytest.mark.distributed
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -24,6 +24,8 @@ from gradcore.nonfinite import Skip
 from gradcore.statistics import ALWAYS, ROWS, Statistics
 from gradcore.strategies import GlobalNorm
 
+pytestmark = pytest.mark.distributed
+
 RANKS = 1000
 NAMES = ("sharded", "replicated", "hybrid", "late")
 NEEDS = ("l1", "max_abs")

@@ -13,10 +13,11 @@ import torch
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "torch_compared"
 PAGE = ROOT / "docs" / "torch_compared.md"
+pytestmark = pytest.mark.distributed
 NUMBER = re.compile(r"\d+\.?\d*(?:e[+-]?\d+)?")
 
 # The others take as long, five to fifteen seconds each, and are run when the page is written.
-OF_RANKS = ("EmptyShards", "MaximumNormOfNan", "TwoMeshes")
+OF_RANKS = ("EmptyShards", "MaximumNormOfNan", "TwoMeshes", "TwoBadRanks")
 OF_ONE = ("Huge", "Tiny", "HalfPrecision", "LargestOfBrain", "BrainFloat", "Long", "FiniteRefused")
 OF_ONE += ("Twice", "Sparse", "OneNan", "OneInfinity")
 
@@ -52,7 +53,7 @@ def test_gradcore_is_right_and_torch_as_the_page_says(script, name):
     told = script("running").run(case)
 
     torch_says, gradcore_says, should_be = rows_of_page()[case.title()]
-    assert told.gradcore == told.reference
+    assert not told.wrong
     assert same(told.gradcore, gradcore_says)
     assert same(told.reference, should_be)
     if f"torch {torch.__version__.partition('+')[0]} " in PAGE.read_text(encoding="utf-8"):
@@ -66,4 +67,6 @@ def test_the_page_shows_every_case_and_gradcore_right_in_all(script):
 
     assert {*OF_ONE} == {name for name, case in cases.items() if case.ranks == 1}
     assert {case.title() for case in cases.values()} == {*rows}
-    assert [title for title, (_, ours, right) in rows.items() if ours != right] == []
+    refused = script("running").REFUSED
+    unlike = [ours for _, ours, should_be in rows.values() if ours != should_be]
+    assert [ours for ours in unlike if not ours.startswith(refused)] == []

@@ -7,6 +7,7 @@
 #include <torch/csrc/autograd/python_variable.h>
 #include <torch/csrc/utils/pybind.h>
 
+#include <algorithm>
 #include <optional>
 #include <tuple>
 #include <vector>
@@ -22,16 +23,23 @@ namespace {
 
 using Replacement = std::optional<std::vector<double>>;
 
-/// The tensors of a list, or their gradients, without going through Python for each.
+const at::Tensor& tensor_of(py::handle item) {
+  TORCH_CHECK_TYPE(THPVariable_Check(item.ptr()), "gradcore takes tensors; got ",
+                   Py_TYPE(item.ptr())->tp_name, ".");
+  return THPVariable_Unpack(item.ptr());
+}
+
+/// The tensors of a list, or their gradients, without going through Python for each. What is
+/// returned owns them: a parameter may be given another gradient while they are worked on.
 std::vector<at::Tensor> unpack(const py::list& tensors, bool gradients) {
   std::vector<at::Tensor> unpacked;
   unpacked.reserve(tensors.size());
+  gradcore::Gradients found;
   for (const py::handle item : tensors) {
-    TORCH_CHECK_TYPE(THPVariable_Check(item.ptr()), "gradcore takes tensors; got ",
-                     Py_TYPE(item.ptr())->tp_name, ".");
-    unpacked.push_back(THPVariable_Unpack(item.ptr()));
+    const at::Tensor& tensor = tensor_of(item);
+    unpacked.push_back(gradients ? found.of(tensor) : tensor);
   }
-  return gradients ? gradcore::gradients_of(unpacked) : unpacked;
+  return unpacked;
 }
 
 gradcore::Values view(const Replacement& values) {
@@ -49,9 +57,11 @@ at::Tensor measure(const py::list& tensors, bool gradients, std::int64_t needs, 
 void apply_(const py::list& tensors, bool gradients, const at::Tensor& table,
             const at::Tensor& factors, const std::optional<at::Tensor>& skip, std::int64_t repair,
             const Replacement& replacement, double overflow, double limit) {
+  const gradcore::ApplyOptions options{repair, view(replacement), overflow, limit};
+  if (gradcore::changes_nothing(table, factors, options)) return;
   const auto list = unpack(tensors, gradients);
   const py::gil_scoped_release release;
-  gradcore::apply_(list, table, factors, skip, {repair, view(replacement), overflow, limit});
+  gradcore::apply_(list, table, factors, skip, options);
 }
 
 /// The table, the norms of units, and how many units each tensor has.
@@ -79,6 +89,14 @@ void apply_units_(const py::list& tensors, bool gradients, std::int64_t axis,
                          {repair, view(replacement), overflow, INFINITY});
 }
 
+/// Whether a tensor, or one that has a gradient, is wide.
+bool any_wide(const py::list& tensors, bool gradients) {
+  return std::any_of(tensors.begin(), tensors.end(), [=](py::handle item) {
+    const at::Tensor& tensor = tensor_of(item);
+    return gradcore::is_wide(tensor) && (!gradients || tensor.grad().defined());
+  });
+}
+
 std::uint64_t read_once(const py::list& tensors) {
   const auto list = unpack(tensors, false);
   const py::gil_scoped_release release;
@@ -101,6 +119,8 @@ PYBIND11_MODULE(_native, m, py::mod_gil_not_used()) {
   m.def("apply_units_", torch::wrap_pybind_function(apply_units_), py::arg("tensors"),
         py::arg("gradients"), py::arg("unit_axis"), py::arg("table"), py::arg("factors"),
         py::arg("skip"), py::arg("repair"), py::arg("replacement"), py::arg("overflow"),
+        py::pos_only());
+  m.def("any_wide", torch::wrap_pybind_function(any_wide), py::arg("tensors"), py::arg("gradients"),
         py::pos_only());
   m.def("check_supported", torch::wrap_pybind_function(gradcore::check_supported),
         py::arg("tensor"), py::pos_only());

@@ -10,6 +10,7 @@
 
 #include "kernels/apply.hpp"
 #include "kernels/element.hpp"
+#include "kernels/lanewise.hpp"
 #include "kernels/vectors.hpp"
 
 namespace gradcore {
@@ -25,17 +26,25 @@ bool fits_float(double factor) noexcept {
   return !(std::fabs(factor) < std::numeric_limits<float>::min());
 }
 
+/// The factor as a float; NaN without anything in its lower half.
+float single_of(double factor) noexcept {
+  return factor == factor ? static_cast<float>(factor) : std::numeric_limits<float>::quiet_NaN();
+}
+
 /// Calls change(vector) for all numbers, in vectors of floats, and stores what it gives.
 template <class Part, class Replace>
 [[gnu::always_inline]] inline void change_all(Part* part, std::int64_t count,
                                               Replace change) noexcept {
-  constexpr int kFloats = 2 * kWidth;
+  const auto change_at = [=](Part* at) __attribute__((always_inline)) {
+    const Twins twins = twins_at(at);
+    store_at(at, Twins{change(twins.first), change(twins.second)});
+  };
   std::int64_t i = 0;
-  for (; i + kFloats <= count; i += kFloats) store_at(part + i, change(floats_at(part + i)));
+  for (; i + kTwins <= count; i += kTwins) change_at(part + i);
   if (i == count) return;
-  Part last[kFloats] = {};
+  Part last[kTwins] = {};
   std::memcpy(last, part + i, static_cast<std::size_t>(count - i) * sizeof(Part));
-  store_at(last, change(floats_at(last)));
+  change_at(last);
   std::memcpy(part + i, last, static_cast<std::size_t>(count - i) * sizeof(Part));
 }
 
@@ -43,7 +52,7 @@ template <class Part>
 void scale(Part* part, std::int64_t count, double factor) noexcept {
   if constexpr (sizeof(Part) == 2) {
     if (fits_float(factor)) {
-      const auto single = static_cast<float>(factor);
+      const float single = single_of(factor);
       change_all(part, count, [=](Floats value) { return value * single; });
       return;
     }
@@ -51,23 +60,31 @@ void scale(Part* part, std::int64_t count, double factor) noexcept {
   for (std::int64_t i = 0; i < count; ++i) part[i] = narrow<Part>(widen(part[i]) * factor);
 }
 
-/// Whether a number is not finite, or beyond `bound`.
+/// Whether a number of a short stretch is not finite, or beyond `bound`.
 template <class Part>
-bool any_beyond(const Part* part, std::int64_t count, double bound) noexcept {
+bool any_beyond_here(const Part* part, std::int64_t count, double bound) noexcept {
   std::int64_t i = 0;
   bool found = false;
   if constexpr (!std::is_same_v<Part, double>) {
-    constexpr int kFloats = 2 * kWidth;
     const float most = held_below(bound);
-    Vector<std::int32_t, kFloats> beyond{};
-    for (; i + kFloats <= count; i += kFloats) {
-      const Floats value = floats_at(part + i);
-      beyond |= ~((value <= most) & (value >= -most));
+    Ints beyond{};
+    for (; i + 2 * kWidth <= count; i += 2 * kWidth) {
+      beyond |= ~(magnitude_of(floats_at(part + i)) <= most);
     }
-    for (int lane = 0; lane < kFloats; ++lane) found |= beyond[lane] != 0;
+    for (int lane = 0; lane < 2 * kWidth; ++lane) found |= beyond[lane] != 0;
   }
   for (; i < count; ++i) found |= !(std::fabs(widen(part[i])) <= bound);
   return found;
+}
+
+/// The same of any stretch, without a look at what follows the first one.
+template <class Part>
+bool any_beyond(const Part* part, std::int64_t count, double bound) noexcept {
+  constexpr std::int64_t kLook = 1024;
+  for (std::int64_t i = 0; i < count; i += kLook) {
+    if (any_beyond_here(part + i, std::min(kLook, count - i), bound)) return true;
+  }
+  return false;
 }
 
 /// Repairs numbers one by one, parts of complex ones too, and multiplies them.
@@ -95,7 +112,7 @@ void mend(Part* part, std::int64_t count, const Change& change) noexcept {
       change_all(part, count, [=](Floats value) { return multiplied(mended(value), factor); });
       return;
     } else if (fits_float(factor)) {
-      const auto single = static_cast<float>(factor);
+      const float single = single_of(factor);
       change_all(part, count, [=](Floats value) { return mended(value) * single; });
       return;
     }

@@ -8,7 +8,7 @@
 #include "kernels/careful.hpp"
 #include "kernels/squares.hpp"
 #include "kernels/sums.hpp"
-#include "kernels/tally_short.hpp"
+#include "kernels/tally_floats.hpp"
 
 namespace gradcore {
 namespace {
@@ -23,8 +23,8 @@ bool all_zero(const Part* part, std::int64_t count) noexcept {
 /// The tally that suits the kind of number.
 template <Depth depth, bool kEverything, class Element>
 Partial tallied(const Element* element, std::int64_t count, const Request& request) noexcept {
-  if constexpr (sizeof(Element) == 2) {
-    return tally_short<depth, kEverything>(element, count, request);
+  if constexpr (PartOf<Element>::count == 1 && !std::is_same_v<Element, double>) {
+    return tally_floats<depth, kEverything>(element, count, request);
   } else {
     return tally<depth, kEverything>(element, count, request);
   }
@@ -39,7 +39,7 @@ Partial summed(const Element* element, std::int64_t count, const Request& reques
   const auto* const part = reinterpret_cast<const Part*>(element);
   const std::int64_t parts = count * PartOf<Element>::count;
   if constexpr (sizeof(Part) == 2) {
-    return tally_short<Depth::kSums, false>(part, parts, request);
+    return tally_floats<Depth::kSums, false>(part, parts, request);
   } else {
     Partial found;
     found.squares.sum = sum_of_squares(part, parts);

@@ -18,7 +18,9 @@ struct SumOfSquares {
   int exponent = 0;
 
   /// Square root of the value: infinite only where the true norm exceeds the largest double.
-  double norm() const noexcept { return std::ldexp(std::sqrt(sum), exponent); }
+  double norm() const noexcept {
+    return exponent == 0 ? std::sqrt(sum) : std::ldexp(std::sqrt(sum), exponent);
+  }
 
   SumOfSquares& operator+=(SumOfSquares other) noexcept {
     if (other.sum == 0.0) return *this;

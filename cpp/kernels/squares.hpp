@@ -1,13 +1,13 @@
 #pragma once
 // Sums of squares, as fast as memory delivers. Knows nothing of torch.
-//
-// Static, as everything that is compiled for several instruction sets: see numbers.hpp.
 
 #include <cstdint>
+#include <type_traits>
 
-#include "kernels/numbers.hpp"
+#include "kernels/lanewise.hpp"
 
 namespace gradcore {
+namespace {
 
 constexpr int kStreams = 4;
 constexpr int kLanes = 8;
@@ -15,18 +15,21 @@ constexpr int kLanes = 8;
 /// Sum of squares of `count` numbers, unguarded: not finite if a number is not, or if it overflows.
 ///
 /// The stretch is read as four streams side by side, since prefetchers stop at the end of a page;
-/// each stream has lanes of its own, which compilers keep in vectors. A float, and anything
-/// shorter, has a square that double holds exactly.
+/// each stream has lanes of its own, the same whatever the width of vectors. A float has a square
+/// that double holds exactly.
 template <class Part>
-static double sum_of_squares(const Part* part, std::int64_t count) noexcept {
-  double lanes[kStreams][kLanes] = {};
+double sum_of_squares(const Part* part, std::int64_t count) noexcept {
+  constexpr int kVectors = kLanes / kWidth;
+  Doubles lanes[kStreams][kVectors] = {};
   const std::int64_t length = count / (kStreams * kLanes) * kLanes;
   for (std::int64_t i = 0; i < length; i += kLanes) {
+#pragma GCC unroll 4
     for (int stream = 0; stream < kStreams; ++stream) {
-      const Part* at = part + stream * length + i;
-      for (int lane = 0; lane < kLanes; ++lane) {
-        const double value = widen(at[lane]);
-        lanes[stream][lane] += value * value;
+#pragma GCC unroll 4
+      for (int k = 0; k < kVectors; ++k) {
+        const Doubles value = doubles_at(part + stream * length + i + k * kWidth);
+        Doubles& sum = lanes[stream][k];
+        sum = std::is_same_v<Part, double> ? sum + value * value : plus_square(sum, value);
       }
     }
   }
@@ -36,9 +39,11 @@ static double sum_of_squares(const Part* part, std::int64_t count) noexcept {
     sum += value * value;
   }
   for (int lane = 0; lane < kLanes; ++lane) {
-    sum += (lanes[0][lane] + lanes[1][lane]) + (lanes[2][lane] + lanes[3][lane]);
+    const auto of = [=](int stream) { return lanes[stream][lane / kWidth][lane % kWidth]; };
+    sum += (of(0) + of(1)) + (of(2) + of(3));
   }
   return sum;
 }
 
+}  // namespace
 }  // namespace gradcore

@@ -60,6 +60,19 @@ struct Limits {
   }
 };
 
+/// The same for floats.
+struct Bounds {
+  Floats most, nan, posinf, neginf;
+
+  template <class Part>
+  static Bounds of(const Request& request) noexcept {
+    const Replacement by = held_in<Part>(request.replacement);
+    const auto all = [](double value) { return Floats{} + static_cast<float>(value); };
+    const float most = held_below(std::min(request.overflow, std::numeric_limits<double>::max()));
+    return {Floats{} + most, all(by.nan), all(by.posinf), all(by.neginf)};
+  }
+};
+
 /// How much `tally` finds out.
 enum class Depth {
   kSums,     ///< takes every element to be finite: the sum of squares is not, if one is not

@@ -6,6 +6,7 @@
 // intrinsics only where a single instruction converts what takes a dozen. All in an unnamed
 // namespace: these types differ from one instruction set to the next.
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -40,6 +41,7 @@ using Doubles = Vector<double, kWidth>;
 using Longs = Vector<std::int64_t, kWidth>;  ///< of a comparison: -1 where it holds, else 0
 using Floats = Vector<float, 2 * kWidth>;
 using Words = Vector<std::uint32_t, 2 * kWidth>;
+using Ints = Vector<std::int32_t, 2 * kWidth>;  ///< of a comparison of floats
 using Halves = Vector<std::uint16_t, 2 * kWidth>;
 using HalfFloats = Vector<float, kWidth>;  ///< as many as there are doubles
 
@@ -70,11 +72,24 @@ template <class To>
 #endif
 }
 
+// Taken from the register, where compilers would go through memory.
 [[gnu::always_inline]] inline Doubles lower(Floats floats) noexcept {
+#if defined(__AVX512F__)
+  return widened(_mm512_maskz_extractf32x8_ps(kEvery8, floats, 0));
+#elif defined(__AVX__)
+  return widened(_mm256_castps256_ps128(floats));
+#else
   return widened(load_as<HalfFloats>(&floats));
+#endif
 }
 [[gnu::always_inline]] inline Doubles upper(Floats floats) noexcept {
+#if defined(__AVX512F__)
+  return widened(_mm512_maskz_extractf32x8_ps(kEvery8, floats, 1));
+#elif defined(__AVX__)
+  return widened(_mm256_extractf128_ps(floats, 1));
+#else
   return widened(load_as<HalfFloats>(reinterpret_cast<const char*>(&floats) + sizeof(HalfFloats)));
+#endif
 }
 
 [[gnu::always_inline]] inline Doubles doubles_at(const double* from) noexcept {
@@ -126,36 +141,41 @@ template <class To>
 #endif
 }
 
-/// As `shorten` does it.
-[[gnu::always_inline]] inline void store_at(Bfloat16* to, Floats floats) noexcept {
-  const Words bits = bits_as<Words>(floats);
-  const Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const Words quiet = (bits >> 16) | 0x0040u;
-  const Words chosen = floats == floats ? rounded : quiet;
-#if defined(__AVX512F__)
-  const __m256i halves = _mm512_maskz_cvtepi32_epi16(kEvery16, bits_as<__m512i>(chosen));
-#else
-  const Halves halves = __builtin_convertvector(chosen, Halves);
-#endif
-  std::memcpy(to, &halves, sizeof halves);
+/// Two vectors of floats, from twice as many numbers in a row.
+struct Twins {
+  Floats first, second;
+};
+constexpr int kTwins = 4 * kWidth;
+
+template <class Part>
+[[gnu::always_inline]] inline Twins twins_at(const Part* from) noexcept {
+  return {floats_at(from), floats_at(from + kTwins / 2)};
 }
 
-/// Each product is that of doubles, rounded once.
-[[gnu::always_inline]] inline Floats multiplied(Floats floats, double factor) noexcept {
-  const Doubles low = lower(floats) * factor, high = upper(floats) * factor;
-  Floats product;
-  char* const to = reinterpret_cast<char*>(&product);
-  for (const Doubles* half : {&low, &high}) {
-#if defined(__AVX512F__)
-    const HalfFloats rounded = _mm512_maskz_cvtpd_ps(kEvery8, *half);
-#elif defined(__AVX__)
-    const HalfFloats rounded = _mm256_cvtpd_ps(*half);
-#else
-    const HalfFloats rounded = __builtin_convertvector(*half, HalfFloats);
-#endif
-    std::memcpy(half == &low ? to : to + sizeof rounded, &rounded, sizeof rounded);
-  }
-  return product;
+template <class Part>
+[[gnu::always_inline]] inline void store_at(Part* to, Twins twins) noexcept {
+  store_at(to, twins.first);
+  store_at(to + kTwins / 2, twins.second);
+}
+
+// A pair of bfloat16 lies in the word of a float: the upper one is that float, once the lower is
+// gone. So numbers at even and at odd places are the twins, which takes no instruction to unpack.
+static_assert(std::endian::native == std::endian::little);
+
+[[gnu::always_inline]] inline Twins twins_at(const Bfloat16* from) noexcept {
+  const Words pairs = load_as<Words>(from);
+  return {bits_as<Floats>(pairs << 16), bits_as<Floats>(pairs & 0xffff0000u)};
+}
+
+/// Rounded as `shorten` does it. NaN must come from numbers of 16 bits, or have nothing in its
+/// lower half either: then rounding leaves it one.
+[[gnu::always_inline]] inline void store_at(Bfloat16* to, Twins twins) noexcept {
+  const auto rounded = [](Floats value) __attribute__((always_inline)) {
+    const Words bits = bits_as<Words>(value);
+    return bits + 0x7fffu + ((bits >> 16) & 1u);
+  };
+  const Words pairs = (rounded(twins.first) >> 16) | (rounded(twins.second) & 0xffff0000u);
+  std::memcpy(to, &pairs, sizeof pairs);
 }
 
 /// `kWidth` complex numbers, or real ones with imaginary parts of zero.

@@ -3,6 +3,7 @@
 #include <c10/util/Exception.h>
 
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kernels/table.hpp"
@@ -37,6 +38,22 @@ Change change_of(const ApplyOptions& options) {
     change.replacement = {values[0], values[1], values[2]};
   }
   return change;
+}
+
+bool changes_nothing(const at::Tensor& table, const at::Tensor& factors,
+                     const ApplyOptions& options) {
+  const auto of_host = [](const at::Tensor& t) {
+    return t.is_cpu() && t.scalar_type() == at::kDouble;
+  };
+  if (!of_host(factors) || factors.dim() != 0 || *factors.const_data_ptr<double>() != 1.0 ||
+      options.limit != std::numeric_limits<double>::infinity() || !of_host(table) ||
+      table.dim() != 2 || table.size(0) != kRows || table.size(1) == 0 || !table.is_contiguous())
+    return false;
+  const std::int64_t columns = table.size(1);
+  const double* const all = table.const_data_ptr<double>() + columns - 1;
+  // A table of zeros tells of nothing, not even that the gradients are of a kind to be changed.
+  return all[kPresent * columns] > 0.0 &&
+         (options.repair == kPropagate || all_finite(all, columns));
 }
 
 bool all_finite(const double* column, std::int64_t stride) {
@@ -77,26 +94,24 @@ void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Ten
   const double* const column = rows.const_data_ptr<double>();
   const double* const factor = each.const_data_ptr<double>();
   const Change change = change_of(options);
-  const std::vector<Elements> list = elements_of(gradients);
-  std::vector<Change> changes;
-  std::vector<bool> chosen;
-  changes.reserve(list.size());
-  chosen.reserve(list.size());
-  for (std::int64_t i = 0; i < n; ++i) {
-    changes.push_back(needed(change, column + i, n + 1, factor[each.dim() == 0 ? 0 : i]));
-    chosen.push_back(!changes.back().nothing() && list[static_cast<std::size_t>(i)].numel > 0);
-  }
-
-  const std::vector<Block> blocks = cut(list, chosen);
+  const bool measured = column[kPresent * (n + 1) + n] > 0.0;
+  const std::vector<Elements> list =
+      elements_of(gradients, measured ? column + kNumel * (n + 1) : nullptr);
+  const auto change_for = [&](std::size_t i) {
+    return needed(change, column + i, n + 1, factor[each.dim() == 0 ? 0 : i]);
+  };
+  std::vector<bool> chosen(list.size());
   std::vector<char*> memory(list.size(), nullptr);
   for (std::size_t i = 0; i < list.size(); ++i) {
-    if (chosen[i]) memory[i] = static_cast<char*>(list[i].dense.mutable_data_ptr());
+    chosen[i] = list[i].numel > 0 && !change_for(i).nothing();
+    if (chosen[i]) memory[i] = static_cast<char*>(list[i].dense->mutable_data_ptr());
   }
+  const std::vector<Block> blocks = cut(list, chosen);
   for_each_block(list, blocks, [&](std::size_t i) {
     const Block& block = blocks[i];
     const Elements& elements = list[block.gradient];
-    const auto offset = block.begin * static_cast<std::int64_t>(elements.dense.element_size());
-    apply(elements.number, memory[block.gradient] + offset, block.count, changes[block.gradient]);
+    apply(elements.number, memory[block.gradient] + block.begin * elements.size, block.count,
+          change_for(block.gradient));
   });
   for (std::size_t i = 0; i < list.size(); ++i) {
     if (chosen[i]) finish_write(list[i]);

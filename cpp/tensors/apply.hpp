@@ -26,6 +26,12 @@ struct ApplyOptions {
 void apply_cpu_(at::TensorList gradients, const at::Tensor& table, const at::Tensor& factors,
                 const std::optional<at::Tensor>& skip, const ApplyOptions& options);
 
+/// Whether that is known, without a look at the gradients, to leave every one of them as it is: a
+/// table of the CPU tells that they were measured and of nothing to repair, and the one factor for
+/// all is exactly 1.
+bool changes_nothing(const at::Tensor& table, const at::Tensor& factors,
+                     const ApplyOptions& options);
+
 /// `options` as kernels take them.
 Change change_of(const ApplyOptions& options);
 

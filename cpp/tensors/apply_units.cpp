@@ -52,14 +52,14 @@ void apply_units_cpu_(at::TensorList gradients, const at::Tensor& table, const a
     if (all_finite(column + i, rows.size(1))) changes[i].repair = kPropagate;
     own[i] = factors_of(units[i], factor);
     chosen[i] = changes[i].repair != kPropagate || !own[i].empty();
-    if (chosen[i]) memory[i] = static_cast<char*>(list[i].dense.mutable_data_ptr());
+    if (chosen[i]) memory[i] = static_cast<char*>(list[i].dense->mutable_data_ptr());
   }
 
   const std::vector<Block> blocks = cut(list, chosen);
   for_each_block(list, blocks, [&](std::size_t i) {
     const Block& block = blocks[i];
     const Elements& elements = list[block.gradient];
-    const auto offset = block.begin * static_cast<std::int64_t>(elements.dense.element_size());
+    const auto offset = block.begin * elements.size;
     void* const data = memory[block.gradient] + offset;
     const std::vector<double>& of_units = own[block.gradient];
     if (of_units.empty()) {

@@ -17,7 +17,7 @@ std::vector<Block> cut(const std::vector<Elements>& list, const std::vector<bool
   blocks.reserve(list.size());
   for (std::size_t i = 0; i < list.size(); ++i) {
     if (list[i].numel == 0 || (!chosen.empty() && !chosen[i])) continue;
-    const std::int64_t size = kBlockBytes / static_cast<std::int64_t>(list[i].dense.element_size());
+    const std::int64_t size = kBlockBytes / list[i].size;
     for (std::int64_t begin = 0; begin < list[i].numel; begin += size) {
       blocks.push_back({i, begin, std::min(size, list[i].numel - begin)});
     }
@@ -25,16 +25,43 @@ std::vector<Block> cut(const std::vector<Elements>& list, const std::vector<bool
   return blocks;
 }
 
-void for_each_block(const std::vector<Elements>& list, const std::vector<Block>& blocks,
-                    const std::function<void(std::size_t)>& visit) {
+std::vector<Run> runs_of(const std::vector<Elements>& list, const std::vector<Block>& blocks) {
+  std::vector<Run> runs;
+  std::int64_t room = 0;
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const Elements& elements = list[blocks[i].gradient];
+    const bool whole = blocks[i].count == elements.numel;
+    room -= blocks[i].count * elements.size;
+    if (whole && room >= 0) {
+      runs.back().end = i + 1;
+    } else {
+      runs.push_back({i, i + 1, whole});
+      room = whole ? kBlockBytes - blocks[i].count * elements.size : 0;
+    }
+  }
+  return runs;
+}
+
+void for_each_run(const std::vector<Elements>& list, const std::vector<Block>& blocks,
+                  const std::vector<Run>& runs, const std::function<void(std::size_t)>& visit) {
   std::vector<std::int64_t> ends;
-  ends.reserve(blocks.size());
+  ends.reserve(runs.size());
   std::int64_t total = 0;
-  for (const Block& block : blocks) {
-    total += block.count * static_cast<std::int64_t>(list[block.gradient].dense.element_size());
+  for (const Run& run : runs) {
+    for (std::size_t i = run.begin; i < run.end; ++i) {
+      total += blocks[i].count * list[blocks[i].gradient].size;
+    }
     ends.push_back(total);
   }
   share_out(ends, visit);
+}
+
+void for_each_block(const std::vector<Elements>& list, const std::vector<Block>& blocks,
+                    const std::function<void(std::size_t)>& visit) {
+  const std::vector<Run> runs = runs_of(list, blocks);
+  for_each_run(list, blocks, runs, [&](std::size_t place) {
+    for (std::size_t i = runs[place].begin; i < runs[place].end; ++i) visit(i);
+  });
 }
 
 void share_out(const std::vector<std::int64_t>& ends,

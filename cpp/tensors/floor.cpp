@@ -15,7 +15,7 @@ std::uint64_t read_once(at::TensorList tensors) {
   for_each_block(list, blocks, [&](std::size_t i) {
     const Block& block = blocks[i];
     const Elements& elements = list[block.gradient];
-    const auto size = static_cast<std::int64_t>(elements.dense.element_size());
+    const auto size = elements.size;
     const auto* data = static_cast<const char*>(elements.data);
     found[i] = read_once(data + block.begin * size, block.count * size);
   });

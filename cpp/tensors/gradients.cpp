@@ -4,7 +4,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/util/Exception.h>
 
-#include <unordered_map>
+#include <utility>
 
 namespace gradcore {
 namespace {
@@ -20,31 +20,39 @@ bool same_memory(const at::Tensor& a, const at::Tensor& b) {
   return dense || (a.sizes() == b.sizes() && a.strides() == b.strides());
 }
 
-/// Remembers tensors by their memory: a small open hash table, sized once.
+const at::Tensor& memory_of(const Elements& elements) {
+  return elements.original.defined() ? elements.original : *elements.dense;
+}
+
+/// Remembers the memory of elements: a small open hash table, sized once, of places in a list.
 class Memories {
  public:
-  explicit Memories(std::size_t expected) {
+  explicit Memories(const std::vector<Elements>& list, std::size_t expected) : list_(list) {
     std::size_t size = 16;
     while (size < 2 * expected) size *= 2;
-    slots_.resize(size, nullptr);
+    slots_.resize(size, kEmpty);
   }
 
-  /// True if the same memory was added before. `tensor` has elements and outlives this.
-  bool add(const at::Tensor& tensor) {
-    const auto address = reinterpret_cast<std::uintptr_t>(tensor.const_data_ptr());
+  /// True if the memory of number `place` of the list, which has elements, was added before.
+  bool add(std::uint32_t place) {
+    const at::Tensor& memory = memory_of(list_[place]);
+    const auto address = reinterpret_cast<std::uintptr_t>(memory.const_data_ptr());
     const auto hash = (address >> 4) * 0x9e3779b97f4a7c15u;
     for (std::size_t i = hash >> 32;; ++i) {
-      const at::Tensor*& slot = slots_[i & (slots_.size() - 1)];
-      if (slot == nullptr) {
-        slot = &tensor;
+      std::uint32_t& slot = slots_[i & (slots_.size() - 1)];
+      if (slot == kEmpty) {
+        slot = place;
         return false;
       }
-      if (same_memory(*slot, tensor)) return true;
+      if (same_memory(memory_of(list_[slot]), memory)) return true;
     }
   }
 
  private:
-  std::vector<const at::Tensor*> slots_;
+  static constexpr std::uint32_t kEmpty = 0xffffffffu;
+
+  const std::vector<Elements>& list_;
+  std::vector<std::uint32_t> slots_;
 };
 
 Number number_of(c10::ScalarType type) {
@@ -79,52 +87,67 @@ at::Tensor unexpanded(at::Tensor tensor) {
   return tensor;
 }
 
-Elements elements_of(const at::Tensor& tensor) {
-  Elements found;
-  if (!tensor.defined()) return found;
+/// Whether a tensor is an ordinary one of the CPU: strided, neither lazy nor a subclass.
+bool is_plain(const at::Tensor& tensor) {
+  using c10::DispatchKey;
+  constexpr c10::DispatchKeySet ordinary({DispatchKey::CPU, DispatchKey::ADInplaceOrView,
+                                          DispatchKey::AutogradCPU, DispatchKey::AutocastCPU});
+  return (tensor.key_set() | ordinary) == ordinary;
+}
+
+/// Finds the memory of what is not ordinary, or not dense.
+void find_memory(Elements& found, const at::Tensor& tensor) {
   check_supported(tensor);
-  found.present = true;
-  found.number = number_of(tensor.scalar_type());
-  found.dense = tensor;
+  at::Tensor dense = tensor;
   if (tensor.layout() == c10::kSparse) {
     const at::Tensor coalesced = tensor.is_coalesced() ? tensor : tensor.coalesce();
-    found.dense = coalesced._values();
+    dense = coalesced._values();
     found.indices = coalesced._indices();
   }
   const bool lazy = tensor.is_conj() || tensor.is_neg();
-  if (lazy || !found.dense.is_non_overlapping_and_dense()) {
-    const std::int64_t numel = found.dense.numel();
-    found.dense = unexpanded(found.dense);
-    if (found.dense.numel() > 0) found.times = numel / found.dense.numel();
-    if (lazy || !found.dense.is_non_overlapping_and_dense()) {
-      found.original = found.dense;
-      found.dense = found.original.resolve_conj().resolve_neg().contiguous();
+  if (lazy || !dense.is_non_overlapping_and_dense()) {
+    const std::int64_t numel = dense.numel();
+    dense = unexpanded(dense);
+    if (dense.numel() > 0) found.times = numel / dense.numel();
+    if (lazy || !dense.is_non_overlapping_and_dense()) {
+      found.original = dense;
+      dense = found.original.resolve_conj().resolve_neg().contiguous();
     }
   }
-  found.numel = found.dense.numel();
-  found.data = found.numel > 0 ? found.dense.const_data_ptr() : nullptr;
-  return found;
+  found.dense = c10::MaybeOwned<at::Tensor>::owned(std::move(dense));
+}
+
+void find(Elements& found, const at::Tensor& tensor) {
+  if (!tensor.defined()) return;
+  found.present = true;
+  // Most are like this, and a reference that is counted costs as much as all else here.
+  if (is_plain(tensor) && tensor.is_non_overlapping_and_dense()) {
+    found.dense = c10::MaybeOwned<at::Tensor>::borrowed(tensor);
+  } else {
+    find_memory(found, tensor);
+  }
+  found.number = number_of(tensor.scalar_type());
+  found.size = static_cast<std::int64_t>(tensor.dtype().itemsize());
+  found.numel = found.dense->numel();
+  if (found.numel > 0) found.data = found.dense->const_data_ptr();
 }
 
 }  // namespace
 
-std::vector<at::Tensor> gradients_of(at::TensorList parameters) {
-  std::vector<at::Tensor> gradients;
-  gradients.reserve(parameters.size());
-  std::vector<at::Tensor> held;
-  std::unordered_map<c10::TensorImpl*, at::Tensor> coalesced;  // parameters may share a gradient
-  for (const at::Tensor& parameter : parameters) {
-    const at::Tensor& gradient = parameter.grad();
-    if (gradient.defined() && gradient.layout() == c10::kSparse && !gradient.is_coalesced()) {
-      const at::NoGradGuard no_grad;
-      at::Tensor& once = coalesced[gradient.unsafeGetTensorImpl()];
-      if (!once.defined()) once = gradient.coalesce();
-      held.push_back(gradient);  // so that no other tensor comes to lie where it was
-      parameter.mutable_grad() = once;
-    }
-    gradients.push_back(parameter.grad());
+const at::Tensor& Gradients::of(const at::Tensor& parameter) {
+  const at::Tensor& gradient = parameter.grad();
+  if (gradient.defined() && gradient.layout() == c10::kSparse && !gradient.is_coalesced()) {
+    const at::NoGradGuard no_grad;
+    at::Tensor& once = coalesced_[gradient.unsafeGetTensorImpl()];
+    if (!once.defined()) once = gradient.coalesce();
+    held_.push_back(gradient);  // so that no other tensor comes to lie where it was
+    parameter.mutable_grad() = once;
   }
-  return gradients;
+  return gradient;
+}
+
+bool is_wide(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kDouble || tensor.scalar_type() == at::kComplexDouble;
 }
 
 void check_supported(const at::Tensor& tensor) {
@@ -141,26 +164,26 @@ void check_supported(const at::Tensor& tensor) {
   number_of(tensor.scalar_type());
 }
 
-std::vector<Elements> elements_of(at::TensorList tensors) {
+std::vector<Elements> elements_of(at::TensorList tensors, const double* measured) {
   const at::NoGradGuard no_grad;
-  std::vector<Elements> list;
-  list.reserve(tensors.size());
-  Memories memories(tensors.size());
-  for (const at::Tensor& tensor : tensors) {
-    list.push_back(elements_of(tensor));
-    Elements& found = list.back();  // stays where it is: the list has its capacity
-    const at::Tensor& memory = found.original.defined() ? found.original : found.dense;
-    if (found.numel > 0 && memories.add(memory)) found.numel = 0;
+  std::vector<Elements> list(tensors.size());
+  Memories memories(list, measured ? 0 : tensors.size());
+  const auto repeated = [&](std::size_t i) {
+    return measured ? measured[i] == 0.0 : memories.add(static_cast<std::uint32_t>(i));
+  };
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    find(list[i], tensors[i]);
+    if (list[i].numel > 0 && repeated(i)) list[i].numel = 0;
   }
   return list;
 }
 
 void finish_write(const Elements& elements) {
-  const at::NoGradGuard no_grad;
   if (elements.original.defined()) {
-    elements.original.copy_(elements.dense);  // moves the version itself
-  } else if (!elements.dense.is_inference()) {
-    elements.dense.unsafeGetTensorImpl()->bump_version();
+    const at::NoGradGuard no_grad;
+    elements.original.copy_(*elements.dense);  // moves the version itself
+  } else if (!elements.dense->is_inference()) {
+    elements.dense->unsafeGetTensorImpl()->bump_version();
   }
 }
 

@@ -2,8 +2,10 @@
 // Which memory a gradient is. Knows libtorch, not Python.
 
 #include <ATen/core/Tensor.h>
+#include <c10/util/MaybeOwned.h>
 
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 #include "kernels/numbers.hpp"
@@ -16,15 +18,28 @@ struct Elements {
   Number number = Number::kFloat32;
   const void* data = nullptr;
   std::int64_t numel = 0;  ///< 0 too for a gradient that an earlier one of the list already is
+  std::int64_t size = 0;   ///< bytes of an element
   std::int64_t times = 1;  ///< how often an expanded gradient holds each of them
-  at::Tensor dense;        ///< the memory at `data`
-  at::Tensor original;     ///< defined if `dense` is a copy that has to be written back here
-  at::Tensor indices;      ///< of a sparse gradient: [sparse dimensions, rows of `dense`]
+  c10::MaybeOwned<at::Tensor>
+      dense;            ///< the memory at `data`; mostly the gradient itself, borrowed
+  at::Tensor original;  ///< defined if `dense` is a copy that has to be written back here
+  at::Tensor indices;   ///< of a sparse gradient: [sparse dimensions, rows of `dense`]
 };
 
-/// The gradients of `parameters`, undefined where there is none. A sparse gradient that is not
-/// coalesced is replaced by its coalesced self in the parameter, once, and read from there after.
-std::vector<at::Tensor> gradients_of(at::TensorList parameters);
+/// Looks up the gradients of parameters, several of which may share one.
+class Gradients {
+ public:
+  /// The gradient of `parameter`, undefined if there is none. A sparse one that is not coalesced is
+  /// replaced by its coalesced self in the parameter, once, and read from there after.
+  const at::Tensor& of(const at::Tensor& parameter);
+
+ private:
+  std::unordered_map<c10::TensorImpl*, at::Tensor> coalesced_;
+  std::vector<at::Tensor> held_;
+};
+
+/// Whether a tensor holds float64 or complex128.
+bool is_wide(const at::Tensor& tensor);
 
 /// Throws c10::TypeError, which says why, unless `tensor` holds real or complex floating point
 /// numbers in memory of its own: strided, or sparse COO.
@@ -34,8 +49,12 @@ void check_supported(const at::Tensor& tensor);
 /// earlier one has no elements, so that nothing is counted or scaled twice.
 ///
 /// What is dense in any order of dimensions is taken as it lies, expanded dimensions are taken
-/// once; only tensors with gaps, and lazily conjugated or negated ones, are copied.
-std::vector<Elements> elements_of(at::TensorList tensors);
+/// once; only tensors with gaps, and lazily conjugated or negated ones, are copied. What is found
+/// refers to `tensors`, which have to outlive it.
+///
+/// Where `measured` is given, it has the number of elements of each as `measure` counted them, and
+/// what shares its memory with an earlier one is known by having none.
+std::vector<Elements> elements_of(at::TensorList tensors, const double* measured = nullptr);
 
 /// Writes back what is a copy and tells autograd that the tensor was changed.
 void finish_write(const Elements& elements);

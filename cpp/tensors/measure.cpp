@@ -1,6 +1,6 @@
 #include "tensors/measure.hpp"
 
-#include <ATen/ops/full.h>
+#include <ATen/ops/empty.h>
 
 #include <limits>
 
@@ -9,25 +9,63 @@
 namespace gradcore {
 namespace {
 
-void write_column(double* column, std::int64_t stride, const Partial& found,
-                  const Request& request) {
-  const auto put = [&](Row row, double value) { column[row * stride] = value; };
-  put(kNan, static_cast<double>(found.nan));
-  put(kPosinf, static_cast<double>(found.posinf));
-  put(kNeginf, static_cast<double>(found.neginf));
-  put(kL2, found.squares.norm());
-  if (request.needs & kNeedL1) put(kL1, found.l1);
-  if (request.needs & kNeedMaxAbs) put(kMaxAbs, found.max_abs);
-  if (request.needs & kNeedSum) {
-    put(kSum, static_cast<double>(found.sum));
-    put(kSumImag, static_cast<double>(found.sum_imag));
+/// The table while it is filled, a column at a time.
+class Table {
+ public:
+  Table(std::size_t gradients, const Request& request)
+      : request_(request),
+        stride_(static_cast<std::int64_t>(gradients) + 1),
+        table_(at::empty({kRows, stride_}, at::kDouble)),
+        to_(table_.mutable_data_ptr<double>()) {}
+
+  /// Writes a column; different ones may be written from different threads.
+  void put(std::size_t place, double present, double numel, const Partial& found) {
+    const int needs = request_.needs;
+    const double p = request_.p, l2 = found.squares.norm();
+    const double lp = p == 2.0 ? l2 : p == 1.0 ? found.l1 : found.powers.norm(p);
+    double* const column = to_ + place;
+    const auto write = [&](Row row, double value, bool wanted = true) {
+      column[row * stride_] = wanted ? value : std::numeric_limits<double>::quiet_NaN();
+    };
+    write(kPresent, present);
+    write(kNumel, numel);
+    write(kNan, static_cast<double>(found.nan));
+    write(kPosinf, static_cast<double>(found.posinf));
+    write(kNeginf, static_cast<double>(found.neginf));
+    write(kL2, l2);
+    write(kL1, found.l1, needs & kNeedL1);
+    write(kMaxAbs, found.max_abs, needs & kNeedMaxAbs);
+    write(kSum, static_cast<double>(found.sum), needs & kNeedSum);
+    write(kSumImag, static_cast<double>(found.sum_imag), needs & kNeedSum);
+    write(kZeros, static_cast<double>(found.zeros), needs & kNeedZeros);
+    write(kLp, lp, needs & kNeedLp);
   }
-  if (request.needs & kNeedZeros) put(kZeros, static_cast<double>(found.zeros));
-  if (request.needs & kNeedLp) {
-    const double p = request.p;
-    put(kLp, p == 2.0 ? found.squares.norm() : p == 1.0 ? found.l1 : found.powers.norm(p));
+
+  /// Writes the column of one gradient, of what was found of its memory; returns what is in it.
+  Partial put(std::size_t place, const Elements& elements, Partial found) {
+    if (elements.times != 1) found.repeat(elements.times);
+    put(place, elements.present, static_cast<double>(elements.numel * elements.times), found);
+    return found;
   }
-}
+
+  /// Writes the columns of gradients without elements, and that of all.
+  at::Tensor finished(const std::vector<Elements>& list, const Partial& all) {
+    double present = 0.0, numel = 0.0;
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (list[i].numel == 0) put(i, list[i], {});
+      present += list[i].present;
+      numel += static_cast<double>(list[i].numel * list[i].times);
+    }
+    put(list.size(), present, numel, all);
+    return table_;
+  }
+
+ private:
+  const Request& request_;
+  std::int64_t stride_;
+  at::Tensor table_;
+  double* to_;
+};
 
 }  // namespace
 
@@ -48,45 +86,50 @@ at::Tensor measure_cpu(at::TensorList gradients, const MeasureOptions& options) 
   const Request request = request_of(options);
   const std::vector<Elements> list = elements_of(gradients);
   const std::vector<Block> blocks = cut(list);
-  std::vector<Partial> partials(blocks.size());
-  for_each_block(list, blocks, [&](std::size_t i) {
-    const Block& block = blocks[i];
-    const Elements& elements = list[block.gradient];
-    const auto* data = static_cast<const char*>(elements.data);
-    const auto offset = block.begin * static_cast<std::int64_t>(elements.dense.element_size());
-    partials[i] = measure(elements.number, data + offset, block.count, request);
+  const std::vector<Run> runs = runs_of(list, blocks);
+  Table table(list.size(), request);
+  std::vector<Partial> partials(runs.size());
+  for_each_run(list, blocks, runs, [&](std::size_t place) {
+    const Run run = runs[place];
+    Partial& all = partials[place];
+    for (std::size_t i = run.begin; i < run.end; ++i) {
+      const Block& block = blocks[i];
+      const Elements& elements = list[block.gradient];
+      const auto* const data = static_cast<const char*>(elements.data);
+      const Partial found =
+          measure(elements.number, data + block.begin * elements.size, block.count, request);
+      all.join(run.whole ? table.put(block.gradient, elements, found) : found, request.p);
+    }
   });
-  return table_of(list, blocks, partials, request);
+
+  Partial all;
+  for (std::size_t i = 0; i < runs.size();) {
+    Partial found = partials[i];
+    if (const Run run = runs[i++]; !run.whole) {
+      const std::size_t gradient = blocks[run.begin].gradient;
+      for (; i < runs.size() && blocks[runs[i].begin].gradient == gradient; ++i) {
+        found.join(partials[i], request.p);
+      }
+      found = table.put(gradient, list[gradient], found);
+    }
+    all.join(found, request.p);
+  }
+  return table.finished(list, all);
 }
 
 at::Tensor table_of(const std::vector<Elements>& list, const std::vector<Block>& blocks,
                     const std::vector<Partial>& partials, const Request& request) {
-  const auto n = static_cast<std::int64_t>(list.size());
-  const std::int64_t stride = n + 1;
-  at::Tensor table =
-      at::full({kRows, stride}, std::numeric_limits<double>::quiet_NaN(), at::kDouble);
-  double* const to = table.mutable_data_ptr<double>();
+  Table table(list.size(), request);
   Partial all;
-  double present = 0.0, numel = 0.0;
-  std::size_t next = 0;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const Elements& elements = list[static_cast<std::size_t>(i)];
+  for (std::size_t i = 0; i < blocks.size();) {
+    const std::size_t gradient = blocks[i].gradient;
     Partial found;
-    for (; next < blocks.size() && blocks[next].gradient == static_cast<std::size_t>(i); ++next) {
-      found.join(partials[next], request.p);
+    for (; i < blocks.size() && blocks[i].gradient == gradient; ++i) {
+      found.join(partials[i], request.p);
     }
-    if (elements.times != 1) found.repeat(elements.times);
-    write_column(to + i, stride, found, request);
-    to[kPresent * stride + i] = elements.present;
-    to[kNumel * stride + i] = static_cast<double>(elements.numel * elements.times);
-    present += elements.present;
-    numel += static_cast<double>(elements.numel * elements.times);
-    all.join(found, request.p);
+    all.join(table.put(gradient, list[gradient], found), request.p);
   }
-  write_column(to + n, stride, all, request);
-  to[kPresent * stride + n] = present;
-  to[kNumel * stride + n] = numel;
-  return table;
+  return table.finished(list, all);
 }
 
 }  // namespace gradcore

@@ -89,8 +89,7 @@ std::tuple<at::Tensor, at::Tensor> measure_units_cpu(at::TensorList gradients,
   std::int64_t bytes = 0;
   for (const Stripe& stripe : stripes) {
     for (std::size_t i = stripe.begin; i < stripe.end; ++i) {
-      bytes += blocks[i].count *
-               static_cast<std::int64_t>(list[blocks[i].gradient].dense.element_size());
+      bytes += blocks[i].count * list[blocks[i].gradient].size;
     }
     ends.push_back(bytes);
     size += static_cast<std::size_t>(stripe.size);
@@ -103,7 +102,7 @@ std::tuple<at::Tensor, at::Tensor> measure_units_cpu(at::TensorList gradients,
     for (std::size_t i = stripe.begin; i < stripe.end; ++i) {
       const Block& block = blocks[i];
       const Elements& elements = list[block.gradient];
-      const auto offset = block.begin * static_cast<std::int64_t>(elements.dense.element_size());
+      const auto offset = block.begin * elements.size;
       const void* const data = static_cast<const char*>(elements.data) + offset;
       partials[i] = measure_units({elements.number, block.begin, block.count}, data,
                                   units[block.gradient].layout, request, stripe.first,

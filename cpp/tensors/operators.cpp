@@ -84,7 +84,7 @@ std::vector<Tensor> plain(TensorList gradients) {
     const bool repeated = elements[i].present && elements[i].numel == 0;
     const Tensor& tensor = gradients[i];
     const Tensor values =
-        elements[i].present && tensor.layout() == c10::kSparse ? elements[i].dense : tensor;
+        elements[i].present && tensor.layout() == c10::kSparse ? *elements[i].dense : tensor;
     list.push_back(repeated && values.numel() > 0 ? values.new_empty({0}) : values);
   }
   return list;

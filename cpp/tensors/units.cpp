@@ -27,7 +27,7 @@ void locate(Units& units, const at::Tensor& gradient, const Elements& elements, 
     if (axis < sparse) units.where = elements.indices[axis].contiguous();
     dim = axis < sparse ? 0 : axis - sparse + 1;
   }
-  const at::Tensor& dense = elements.dense;
+  const at::Tensor& dense = *elements.dense;
   // What is dense has its dimensions one within the other: the stride counts the elements within.
   if (dense.size(dim) > 1) units.layout = {dense.stride(dim), dense.size(dim)};
   const std::int64_t pieces = units.where.defined() ? units.where.numel() : units.count;

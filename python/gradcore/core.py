@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 REPAIRS: Final[dict[type, int]] = {Propagate: 0, ZeroElements: 1, Replace: 2, ZeroParameters: 3}
 """Numbers of `Repair` in ``cpp/kernels/table.hpp``."""
 
+WIDE: Final = frozenset({torch.float64, torch.complex128})
+
 ONE: Final = torch.ones((), dtype=torch.float64, device="cpu")
 
 
@@ -207,6 +209,13 @@ def apply_(
         torch.ops.gradcore.apply_(traced, table, factors, skip, mode, values, overflow, limit)
     else:
         native.apply_(tensors, gradients, table, factors, skip, mode, values, overflow, limit)
+
+
+def any_wide(tensors: list[Tensor], *, gradients: bool) -> bool:
+    """Whether a tensor is float64 or complex128, and has a gradient if it is about those."""
+    if torch.compiler.is_compiling():
+        return any(t.dtype in WIDE and not (gradients and t.grad is None) for t in tensors)
+    return native.any_wide(tensors, gradients)
 
 
 def check_supported(tensor: Tensor) -> None:

@@ -25,7 +25,6 @@ EPSILON: Final = 1e-6
 """torch divides by the norm plus this, and so do the drop-in functions."""
 
 LARGEST: Final = torch.finfo(torch.float64).max
-WIDE: Final = frozenset({torch.float64, torch.complex128})
 
 
 def clip_grad_norm_(
@@ -222,7 +221,4 @@ def _listed(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
 
 
 def _result_type(tensors: list[Tensor], *, gradients: bool) -> torch.dtype:
-    wide = [t for t in tensors if t.dtype in WIDE]
-    if gradients:
-        wide = [t for t in wide if t.grad is not None]
-    return torch.float64 if wide else torch.float32
+    return torch.float64 if core.any_wide(tensors, gradients=gradients) else torch.float32

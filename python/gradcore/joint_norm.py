@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from gradcore import core
-from gradcore.distributed.sharding import is_sharded
+from gradcore.distributed import sharding
 from gradcore.statistics import ROWS
 from gradcore.validation import require_order
 
 
 def any_sharded(tensors: list[Tensor]) -> bool:
     """Whether there is a DTensor among them."""
-    return not torch.compiler.is_compiling() and any(map(is_sharded, tensors))
+    return not torch.compiler.is_compiling() and sharding.any_sharded(tensors)
 
 
 def measured(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -19,6 +20,14 @@ def is_sharded(tensor: Tensor) -> TypeIs[DTensor]:
     """Whether it is a DTensor, without importing what would make one."""
     module = sys.modules.get("torch.distributed.tensor")
     return module is not None and isinstance(tensor, module.DTensor)
+
+
+def any_sharded(tensors: Iterable[Tensor]) -> bool:
+    """Whether there is a DTensor among them; asks every type but once."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and any(
+        issubclass(kind, module.DTensor) for kind in set(map(type, tensors))
+    )
 
 
 def local_of(tensor: DTensor) -> Tensor:

@@ -19,9 +19,13 @@ class Row:
     threads: int
     case: str
     reads: float
-    """Of gradcore, in times that reading every byte once takes."""
+    """Of gradcore, in times that reading every byte once takes: the least of several rounds."""
     torch_reads: float
-    noisy: bool
+    median: float
+    """The same of the median round, in median times of a read."""
+    torch_median: float
+    noise: float
+    """How far the median of a call lies above its minimum, at most, as a share of that."""
 
     @property
     def speedup(self) -> float:

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from gradcore.cli.bench.steps import Fact
 
 HEADINGS: Final = (
-    "gradients", "dtype", "threads", "work", "gradcore", "torch", "faster", "goal", "",
+    "gradients", "dtype", "threads", "work", "gradcore", "torch", "faster", "noise", "goal", "",
 )  # fmt: skip
 
 LEGEND: Final = (
-    "gradcore and torch: time of a call, in times that reading every byte of the gradients once "
-    "takes; the least of several rounds, in which all calls take turns. ~: the machine was busy. "
-    "Times against torch hold on other machines; a list that fits in a cache has no floor."
+    "gradcore, torch and faster: time of a call in times that reading every byte of the gradients "
+    "once takes, and what torch takes in times of gradcore. Minima of rounds in which all calls "
+    "take turns, medians in brackets; goals are about minima. noise: how far the median of a call "
+    "lies above its minimum, at most; a quiet machine has less than 10 %. Times against torch hold "
+    "on other machines; a list that fits in a cache has no floor."
 )
 
 CACHED: Final = frozenset({"tiny", "many-small"})
@@ -39,9 +41,10 @@ def cells(row: Row) -> tuple[str, ...]:
         row.dtype,
         str(row.threads),
         row.case,
-        f"{row.reads:.2f}" if floor else "",
-        f"{row.torch_reads:.2f}" if floor else "",
-        f"{row.speedup:.2f} x{' ~' if row.noisy else ''}",
+        f"{row.reads:.2f} ({row.median:.2f})" if floor else "",
+        f"{row.torch_reads:.2f} ({row.torch_median:.2f})" if floor else "",
+        f"{row.speedup:.2f} x ({row.torch_median / row.median:.2f})",
+        f"{100 * row.noise:.0f} %",
         ", ".join(map(str, goals)),
         verdict,
     )
@@ -51,7 +54,7 @@ def rich_table() -> Table:
     """An empty table with its headings."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in HEADINGS:
-        numbers = heading in {"threads", "gradcore", "torch", "faster"}
+        numbers = heading in {"threads", "gradcore", "torch", "faster", "noise"}
         table.add_column(heading, justify="right" if numbers else "left", no_wrap=heading != "goal")
     return table
 
@@ -90,20 +93,27 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def markdown(rows: list[Row], sentences: list[str], command: str) -> str:
+def verdict(rows: list[Row]) -> str:
+    """How many rows of those that have goals meet them."""
+    judged = [row for row in rows if goals_of(row)]
+    met = sum(all(goal.met_by(row) for goal in goals_of(row)) for row in judged)
+    return f"goals of the table: {met} of {len(judged)} lines met"
+
+
+def markdown(rows: list[Row], sentences: list[str], on: str, command: str) -> str:
     """The whole as a page."""
     lines = [
         "# On the CPU",
         "",
-        machine() + ".",
+        on + ".",
         "",
         LEGEND,
         "",
         "| " + " | ".join(HEADINGS) + " |",
-        "|---|---|---:|---|---:|---:|---:|---|---|",
+        "|---|---|---:|---|---:|---:|---:|---:|---|---|",
         *("| " + " | ".join(cells(row)) + " |" for row in rows),
         "",
-        *(f"- {text}" for text in sentences),
+        *(f"- {text}" for text in [verdict(rows), *sentences]),
         "",
         f"Made by `{command}`.",
         "",

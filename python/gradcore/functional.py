@@ -169,7 +169,9 @@ def clip_grads_with_norm_(
     if any_sharded(tensors):
         from gradcore.distributed.together import shards_of  # noqa: PLC0415 - see `measured`
 
-        tensors = shards_of(tensors, gradients=True).tensors
+        shards = shards_of(tensors)
+        shards.take_gradients()  # what is still to be summed up scales like its sum
+        tensors = shards.tensors
     if is_sharded(total_norm):
         total_norm = total_norm.full_tensor()
     norm = torch.as_tensor(total_norm, dtype=torch.float64).detach()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from itertools import compress
@@ -72,8 +73,7 @@ def _protect(
     factor = unscaling.factor
     looking = guard.steps % guard.every == 0
     measure = partial(measuring, parameters, loss, looking=looking, factor=factor)
-    measured = measure() if job is None else job.attempt(measure)
-    statistics = unscaled(measured, factor) if job is None else job.joined(measured)
+    measured, statistics = _measured(job, measure, factor)
     names = guard.names if job is None else job.names
     guard.bind(names, statistics.table.device)
     decision = decide(statistics, guard.nonfinite, guard.clip)
@@ -135,7 +135,7 @@ def _protect(
         repair = ZeroElements() if whole else decision.repair
         core.apply_(parameters.tensors, measured.parameters_table, Keep(), repair, gradients=False)
     if not measuring.knows_the_outcome(decision, host):
-        after = measuring.again(parameters) if job is None else job.norm(job.attempt(measure))
+        after = measuring.again(parameters) if job is None else job.norm()
         report = report_of(guard.steps, names, replace(outcome, norm_after=after))
     return report
 
@@ -153,6 +153,16 @@ def _fetched(
     else:
         host, _ = Sent(statistics, decision, rates, None).fetched()
     return host if job is None else job.judged(decision, host)
+
+
+def _measured(
+    job: Job | None, measure: Callable[[], Statistics], factor: float
+) -> tuple[Statistics, Statistics]:
+    """What this process measured, and what it decides by: all ranks', and as if unscaled."""
+    if job is not None:
+        return job.measured(measure)
+    local = measure()
+    return local, unscaled(local, factor)
 
 
 def _bad_parameters(

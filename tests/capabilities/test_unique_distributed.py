@@ -9,6 +9,8 @@ import pytest
 import processes
 from distributed.programs import TRAINING
 
+pytestmark = pytest.mark.distributed
+
 PROGRAM = """
 net, alone = sharded(), network()
 optimizer = torch.optim.AdamW(net.parameters(), lr=0.1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import processes
@@ -18,9 +20,16 @@ backward(net)
 END = """
 try:
     step()
-    result = ["no error"]
+    said = ["no error"]
 except gradcore.DistributedError as error:
-    result = [str(error), elements(net) == before]
+    said = [str(error), elements(net) == before]
+"""
+
+ON_A_MESH = """
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+mesh = init_device_mesh("cpu", (2,))
+whole = nn.Parameter(DTensor.from_local(torch.ones(2), mesh, [Replicate()]))
 """
 
 FAULTS = {
@@ -76,28 +85,80 @@ step = lambda: gradcore.Guard([odd], process_group=world).apply()
         "step = lambda: gradcore.Guard(net, nonfinite='restore', process_group=world).apply()",
         "The policy 'restore' takes snapshots, which is not supported across processes",
     ),
-    "partial": (
-        """
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.tensor import DTensor, Partial, Replicate
-mesh = init_device_mesh("cpu", (2,))
-whole = nn.Parameter(DTensor.from_local(torch.ones(2), mesh, [Replicate()]))
-whole.grad = DTensor.from_local(torch.ones(2), mesh, [Partial()])
+    "placement": (
+        ON_A_MESH
+        + """
+whole = nn.Parameter(distribute_tensor(torch.ones(4), mesh, [Shard(0)]))
+whole.grad = distribute_tensor(torch.ones(4), mesh, [Replicate()])
 step = lambda: gradcore.Guard([whole]).apply()
 """,
-        "The gradient of 'param.0' is placed (Partial(sum),)",
+        "The gradient of 'param.0' is placed (Replicate(),) and the parameter (Shard(dim=0),)",
+    ),
+    "largest": (
+        ON_A_MESH
+        + """
+whole.grad = DTensor.from_local(torch.ones(2), mesh, [Partial("max")])
+step = lambda: gradcore.Guard([whole]).apply()
+""",
+        "The gradient of 'param.0' is placed (Partial(max),) and the parameter (Replicate(),)",
+    ),
+    "partial on one": (
+        ON_A_MESH
+        + """
+whole.grad = DTensor.from_local(torch.ones(2), mesh, [Partial() if rank else Replicate()])
+step = lambda: gradcore.Guard([whole]).apply()
+""",
+        "'param.0' is torch.float32 and complete on rank 0 and torch.float32, to be reduced by sum",
+    ),
+    "partial gone on one": (
+        ON_A_MESH
+        + """
+guard = gradcore.Guard([whole])
+whole.grad = DTensor.from_local(torch.ones(2), mesh, [Partial()])
+guard.apply()
+whole.grad = None if rank else DTensor.from_local(torch.ones(2), mesh, [Partial()])
+step = guard.apply
+""",
+        "'param.0' has a gradient on some of the ranks",
+    ),
+    "partial later on one": (
+        ON_A_MESH
+        + """
+guard = gradcore.Guard([whole])
+whole.grad = distribute_tensor(torch.ones(2), mesh, [Replicate()])
+guard.apply()
+if rank:
+    whole.grad = DTensor.from_local(torch.ones(2), mesh, [Partial()])
+step = guard.apply
+""",
+        "'param.0' is torch.float32 and complete on rank 0 and torch.float32, to be reduced by sum",
     ),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_all_ranks_raise_the_same_error_and_change_nothing(fault, tmp_path):
-    program, words = FAULTS[fault]
+EACH = """
+def said_of(source):
+    known = dict(globals())
+    exec(source, known)
+    return known["said"]
 
-    first, second = processes.both(TRAINING + START + program + END, tmp_path)
+result = {fault: said_of(source) for fault, source in json.loads(sys.argv[3]).items()}
+"""
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    """What each rank says of each fault, all in the same two processes: an error ends nothing."""
+    programs = {fault: START + program + END for fault, (program, _) in FAULTS.items()}
+    return processes.both(TRAINING + EACH, tmp_path_factory.mktemp("said"), json.dumps(programs))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_all_ranks_raise_the_same_error_and_change_nothing(fault, said):
+    first, second = (rank[fault] for rank in said)
 
     assert first == second
-    assert words in first[0]
+    assert FAULTS[fault][1] in first[0]
     assert first[1]
 
 

@@ -79,3 +79,39 @@ def test_a_fault_on_one_rank_is_seen_on_all(tmp_path):
     assert norm > 0.01
     assert left == pytest.approx(0.01, rel=1e-3)
     assert "Ranks differ in 'arguments': it is max_norm=1.0" in unlike
+
+
+MESHES = """
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+wholes = [torch.randn(5, 7), torch.randn(5), torch.randn(3), torch.randn(6), torch.randn(4)]
+places = [(mesh, [Shard(0), Shard(1)]), (mesh, [Shard(0), Replicate()]), (mesh["dp"], [Shard(0)]),
+    (mesh["tp"], [Shard(0)]), (mesh["tp"], [Replicate()])]
+parameters = []
+for whole, place in zip(wholes, places, strict=True):
+    parameter = nn.Parameter(distribute_tensor(torch.zeros_like(whole), *place))
+    parameter.grad = distribute_tensor(whole, *place)
+    parameters.append(parameter)
+part = wholes[-1] * (0.25 if rank % 2 else 0.75)
+parameters[-1].grad = DTensor.from_local(part, mesh["tp"], [Partial()])
+total = gradcore.get_total_norm([p.grad for p in parameters[:-1]])
+norm = gradcore.clip_grad_norm_(parameters, 0.01)
+left = torch.cat([p.grad.full_tensor().double().flatten() for p in parameters]).tolist()
+parameters[-1].grad = DTensor.from_local(part, mesh["tp"], [Partial()])
+gradcore.clip_grads_with_norm_(parameters[-1:], 1.0, torch.tensor(4.0))
+scaled = parameters[-1].grad.full_tensor().tolist()
+whole = [w.double().flatten().tolist() for w in wholes]
+result = [norm.item(), total.item(), left, whole, scaled]
+"""
+
+
+def test_tensors_of_several_meshes_count_once_each_and_sums_are_carried_out(tmp_path):
+    ranks = processes.each_of(4, TRAINING + MESHES, tmp_path)
+
+    assert ranks[0] == ranks[1] == ranks[2] == ranks[3]
+    norm, total, left, whole, scaled = ranks[0]
+    assert norm == pytest.approx(np.linalg.norm(np.concatenate(whole)), rel=1e-6)
+    assert total == pytest.approx(np.linalg.norm(np.concatenate(whole[:-1])), rel=1e-6)
+    assert left == pytest.approx((np.concatenate(whole) * 0.01 / norm).tolist(), rel=1e-4)
+    assert scaled == pytest.approx((np.array(whole[-1]) / 4.0).tolist(), rel=1e-5)

@@ -20,8 +20,8 @@ _groups: Final[dict[tuple[ProcessGroup, tuple[int, ...]], ProcessGroup]] = {}
 """Groups that were made for meshes of several dimensions: making one takes all of its ranks."""
 
 
-def group_of(tensors: Sequence[Tensor]) -> ProcessGroup | None:
-    """The group of the largest mesh of all DTensors; None if there is none.
+def largest_mesh(tensors: Sequence[Tensor]) -> DeviceMesh | None:
+    """The largest mesh of all DTensors; None if there is none.
 
     Raises:
         DistributedError: A mesh has ranks outside the largest.
@@ -41,6 +41,19 @@ def group_of(tensors: Sequence[Tensor]) -> ProcessGroup | None:
                 f"Some parameters are on ranks {ranks} and others on ranks {outside} too. Say "
                 "which ranks train together: process_group=torch.distributed.group.WORLD."
             )
+    return largest
+
+
+def group_of(tensors: Sequence[Tensor]) -> ProcessGroup | None:
+    """The group of the largest mesh of all DTensors; None if there is none.
+
+    Raises:
+        DistributedError: A mesh has ranks outside the largest.
+    """
+    largest = largest_mesh(tensors)
+    if largest is None:
+        return None
+    ranks = ranks_of(largest)
     if largest.ndim == 1:
         return largest.get_group()
     world = dist.group.WORLD

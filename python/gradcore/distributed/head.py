@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import torch
 from torch import Tensor
 
-SLOT: Final = ("digest", "failed", "stale", "bad")
-"""Numbers of one rank: of its configuration; it could not measure; its parameters changed; its
-non-finite elements."""
-
 LOSS: Final = ("sum", "given", "nan", "posinf", "neginf")
 
 
-def length(ranks: int) -> int:
-    """Numbers in the head."""
-    return len(SLOT) * ranks + len(LOSS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What one rank says of itself: finite numbers, but for the loss."""
+
+    digest: int
+    """Of its configuration."""
+    failed: bool = False
+    """It could not measure."""
+    stale: bool = False
+    """What ranks agreed on is no longer so."""
+    bad: Tensor | float = 0.0
+    """Elements it holds that are not finite."""
+    loss: Tensor | None = None
+    """0-d; not in the slot of the rank but added up."""
+
+
+SLOT: Final = tuple(field.name for field in fields(Said))[:-1]
+"""Numbers of one rank; ``bad``, which may be on a device, is the last."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What all ranks said."""
+    """What all ranks said, in the order of ranks."""
 
     digests: list[int]
     failed: list[bool]
@@ -35,8 +46,9 @@ class Head:
 
     @classmethod
     def of(cls, sums: Tensor, ranks: int) -> Head:
-        """From the sum of what `said` gave, on the host."""
-        slots = sums[: len(SLOT) * ranks].reshape(ranks, len(SLOT)).tolist()
+        """From the sum of what `packed` gave, on the host."""
+        slots = sums[: len(SLOT) * ranks].reshape(ranks, len(SLOT))
+        of = dict(zip(SLOT, slots.T.tolist(), strict=True))
         total, given, nan, posinf, neginf = sums[len(SLOT) * ranks :].tolist()
         loss = total / given if given else None
         if nan or (posinf and neginf):
@@ -44,33 +56,32 @@ class Head:
         elif posinf or neginf:
             loss = math.inf if posinf else -math.inf
         return cls(
-            digests=[int(digest) for digest, *_ in slots],
-            failed=[bool(failed) for _, failed, *_ in slots],
-            stale=any(stale for _, _, stale, _ in slots),
-            bad=[rank for rank, (*_, bad) in enumerate(slots) if bad],
+            digests=[int(digest) for digest in of["digest"]],
+            failed=list(map(bool, of["failed"])),
+            stale=any(of["stale"]),
+            bad=[rank for rank, bad in enumerate(of["bad"]) if bad],
             loss=loss,
         )
 
 
-def said(
-    rank: int,
-    ranks: int,
-    *,
-    digest: int,
-    failed: bool,
-    stale: bool,
-    bad: Tensor,
-    loss: Tensor | None,
-) -> Tensor:
-    """What this rank says: float64 ``[length(ranks)]``, finite numbers all."""
-    head = bad.new_zeros(length(ranks))
+def length(ranks: int) -> int:
+    """Numbers in the head."""
+    return len(SLOT) * ranks + len(LOSS)
+
+
+def packed(said: Said, rank: int, ranks: int, device: torch.device) -> Tensor:
+    """The part of one rank: float64 ``[length(ranks)]``, finite whatever the loss is."""
+    head = torch.zeros(length(ranks), dtype=torch.float64, device=device)
     slot = head[rank * len(SLOT) : (rank + 1) * len(SLOT)]
-    slot[:3] = torch.tensor([digest, failed, stale], dtype=torch.float64)
-    slot[3] = bad
-    if loss is not None:
+    known = {name: getattr(said, name) for name in SLOT}
+    bad = known.pop("bad")
+    slot[:] = torch.tensor([*map(float, known.values()), 0.0], dtype=torch.float64)
+    slot[-1] = bad
+    if said.loss is not None:
+        loss = said.loss.to(head)
         of_loss = head[-len(LOSS) :]
         of_loss[0] = loss.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         of_loss[1] = 1.0
         of_loss[2:] = torch.stack((loss.isnan(), loss == math.inf, loss == -math.inf))
-        slot[3] += ~loss.isfinite()
+        slot[-1] += ~loss.isfinite()
     return head

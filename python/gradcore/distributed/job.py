@@ -11,25 +11,29 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gradcore.distributed import head as heads
+from gradcore import core
+from gradcore.distributed.agreement import Agreement, agree
 from gradcore.distributed.configuration import configuration_of, difference, digest_of
-from gradcore.distributed.group import device_of
-from gradcore.distributed.layout import Joined, Layout
-from gradcore.distributed.ownership import Ownership, gathered, held_by, resolve
+from gradcore.distributed.head import Head, Said
+from gradcore.distributed.ownership import gathered
 from gradcore.distributed.shards import Shards
-from gradcore.errors import DistributedError
+from gradcore.distributed.squares import join, split
+from gradcore.distributed.vector import NONFINITE, bad_elements, empty_table
+from gradcore.errors import DistributedError, GradcoreError
 from gradcore.plan import Propagate, Scale, ZeroParameters
-from gradcore.statistics import ALWAYS, OF_UNITS, ROWS, Statistics
+from gradcore.statistics import OF_UNITS, ROWS, Statistics
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
     from gradcore.decision import Decision
+    from gradcore.distributed.layout import Joined
+    from gradcore.distributed.partials import Summed
     from gradcore.fetching import Fetched
     from gradcore.guard import Guard
     from gradcore.parameter_table import Table
 
-NONFINITE = slice(ROWS.index("nan"), ROWS.index("neginf") + 1)
+L2 = ROWS.index("l2")
 
 
 class Job:
@@ -46,10 +50,7 @@ class Job:
     def __init__(self, guard: Guard, group: ProcessGroup) -> None:
         self._guard, self._group = guard, group
         self._rank, self._ranks = dist.get_rank(group), dist.get_world_size(group)
-        self._ownership: Ownership | None = None
-        self._layout = self._beside = Layout((), 0, 0, 1, 2.0)
-        self._length = 0
-        self._device = torch.device("cpu")
+        self._agreement: Agreement | None = None
         self._stale = self._differing = False
         self._failure: str | None = None
         self.nonfinite_ranks: str | None = None
@@ -71,17 +72,17 @@ class Job:
                 "across processes. Use nonfinite='skip' and checkpoints."
             )
         self.shards = Shards(guard.parameters.names, guard.parameters.tensors)
-        self._stale = self._ownership is not None
+        self._stale = self._agreement is not None
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of all parameters of the job, in the order of the rows of its statistics."""
-        return self._own.names
+        return self._agreed.own.names
 
     @property
-    def _own(self) -> Ownership:
-        assert self._ownership is not None  # noqa: S101 - set in the first step
-        return self._ownership
+    def _agreed(self) -> Agreement:
+        assert self._agreement is not None  # noqa: S101 - set in the first step
+        return self._agreement
 
     def require_no_scaler(self, scale: float | None) -> None:
         """Raise `DistributedError` where gradients are scaled."""
@@ -91,51 +92,41 @@ class Job:
                 "supported across processes. Train in bfloat16, which needs none."
             )
 
-    def attempt(self, measure: Callable[[], Statistics]) -> Statistics:
-        """Measure what this rank holds; an error waits until all ranks know of it."""
-        self._failure = None
-        try:
-            self.shards.take_gradients()
-            return measure()
-        except (TypeError, ValueError) as error:
-            self._failure = f"{type(error).__name__}: {error}"
-            table = torch.zeros(len(ROWS), len(self.shards.tensors) + 1, dtype=torch.float64)
-            return Statistics(table, torch.tensor(False))
+    def measured(self, measure: Callable[[], Statistics]) -> tuple[Statistics, Statistics]:
+        """Measure what this rank holds, and add it up with what other ranks do.
 
-    def joined(self, local: Statistics) -> Statistics:
-        """The statistics of the job, on the host and the same bits on every rank.
+        Returns:
+            What this rank measured; and the statistics of the job, on the host and the same bits on
+            every rank.
 
         Raises:
             DistributedError: A rank failed to measure, or ranks differ in configuration; the same
                 error on all of them.
         """
-        if self._ownership is None:
-            self._resolve()
-        head, body = self._reduced(local)
+        configuration = configuration_of(self._guard)
+        if self._agreement is None:
+            self._agree(configuration)
+        local, summed, head, sums = self._together(measure, configuration)
         while head.stale:
-            self._resolve()
-            head, body = self._reduced(local)
+            self._agree(configuration)
+            local, summed, head, sums = self._together(measure, configuration)
         if any(head.failed) or len(set(head.digests)) > 1:
-            self._fail()
-        looked = local.measured
-        of_gradients = self._layout.unpack(body[: self._layout.length], looked, self._own.copies)
-        tables = [of_gradients]
-        if local.parameters_table is not None:
-            part = body[self._layout.length :]
-            tables.append(self._beside.unpack(part, ALWAYS, self._own.copies))
-        self._require_gradients(of_gradients)
-        self._differing = any(bool(each.differing.any()) for each in tables)
+            self._fail(configuration)
+        both = self._agreed.vector.unpack(sums, local)
+        self._require_gradients(both.gradients)
+        summed.place(self.shards.parameters)
+        self._differing = both.differing
         self.nonfinite_ranks = ", ".join(map(str, head.bad)) or None
         loss = None if head.loss is None else torch.tensor(head.loss, dtype=torch.float64)
-        trusted = of_gradients.table[NONFINITE, -1].sum() == 0
+        trusted = both.gradients.table[NONFINITE, -1].sum() == 0
         trusted &= loss is None or loss.isfinite()
-        if "parameter_nonfinite" in looked:
-            trusted &= tables[1].table[NONFINITE, -1].sum() == 0
-        return replace(
+        if "parameter_nonfinite" in local.measured and both.parameters is not None:
+            trusted &= both.parameters.table[NONFINITE, -1].sum() == 0
+        return local, replace(
             local,
-            table=of_gradients.table,
+            table=both.gradients.table,
             trusted=trusted,
-            parameters_table=tables[1].table if len(tables) > 1 else None,
+            parameters_table=None if both.parameters is None else both.parameters.table,
             loss=loss,
         )
 
@@ -156,7 +147,7 @@ class Job:
 
         That says what this rank saw; or where parameters go as a whole, what all ranks did.
         """
-        table, columns = local.table, self._own.columns
+        table, columns = local.table, self._agreed.own.columns
 
         def rows(factors: Tensor) -> Tensor:
             return (factors[columns] if factors.ndim else factors).to(table.device)
@@ -170,65 +161,53 @@ class Job:
         shrink = None if shrink is None else rows(shrink)
         return table, replace(decision, bound=bound, shrink=shrink)
 
-    def norm(self, local: Statistics) -> float:
-        """The joint norm of what was measured a second time, NaN or infinite if an element is."""
-        table = self.joined(local).table
-        nan, posinf, neginf, norm = table[2:6, -1].tolist()
+    def norm(self) -> float:
+        """The joint norm as it is now, NaN or infinite if an element is: a second all-reduce."""
+        table = core.measure_table(self.shards.tensors, ())
+        own = table[:, :-1][:, self._agreed.own.owned.to(table.device)]
+        bad = own[NONFINITE].sum(1)
+        nan, posinf, neginf, *squares = self._sum(torch.cat((bad, split(own[L2]).sum(1)))).tolist()
+        norm = float(join(torch.tensor(squares, dtype=torch.float64)[:, None]))
         return float("nan") if nan else float("inf") if posinf or neginf else norm
 
-    def _reduced(self, local: Statistics) -> tuple[heads.Head, Tensor]:
-        """One SUM all-reduce."""
-        table = local.table
-        bad = table[NONFINITE, -1].sum()
-        if local.parameters_table is not None:
-            bad = bad + local.parameters_table[NONFINITE, -1].sum().to(bad)
+    def _sum(self, vector: Tensor) -> Tensor:
+        """Over all ranks, on the host."""
+        vector = vector.to(self._agreed.device)
+        dist.all_reduce(vector, group=self._group)
+        return vector.cpu()
+
+    def _together(
+        self, measure: Callable[[], Statistics], configuration: dict[str, str]
+    ) -> tuple[Statistics, Summed, Head, Tensor]:
+        """Measure and add up; an error of this rank waits until all ranks know of it."""
+        agreed, parameters = self._agreed, self.shards.parameters
+        summed = agreed.partials.reduce(parameters)
+        self._failure = None
+        try:
+            complete = self.shards.take_gradients(summed.values)
+            self._stale |= not complete or agreed.partials.missed(parameters)
+            local = measure()
+        except (GradcoreError, TypeError, ValueError) as error:
+            self._failure = f"{type(error).__name__}: {error}"
+            local = Statistics(empty_table(len(self.shards.tensors)), torch.tensor(False))
         void = self._failure is not None or self._stale
-        vector = table.new_zeros(heads.length(self._ranks) + self._length)
-        start = heads.length(self._ranks)
-        vector[:start] = heads.said(
-            self._rank,
-            self._ranks,
-            digest=digest_of(configuration_of(self._guard)),
+        said = Said(
+            digest=digest_of(configuration),
             failed=self._failure is not None,
             stale=self._stale,
-            bad=bad,
+            bad=bad_elements(local, summed.bad),
             loss=None if void else local.loss,
         )
-        if not void:
-            end = start + self._layout.length
-            vector[start:end] = self._layout.pack(table, local.measured, self._own)
-            if local.parameters_table is not None:
-                of_parameters = local.parameters_table.to(table.device)
-                vector[end:] = self._beside.pack(of_parameters, ALWAYS, self._own)
-        vector = vector.to(self._device)
-        dist.all_reduce(vector, group=self._group)
-        vector = vector.cpu()
-        return heads.Head.of(vector[:start], self._ranks), vector[start:]
+        sums = self._sum(agreed.vector.pack(said, None if void else local))
+        return local, summed, agreed.vector.head(sums), sums
 
-    def _resolve(self) -> None:
-        """Find out who owns what, with everyone."""
-        shards, guard = self.shards, self._guard
-        devices = {tensor.device.type for tensor in shards.tensors}
-        mine = (held_by(shards.names, shards.parameters), configuration_of(guard), devices)
-        everyone = gathered(mine, self._group)
-        unlike = difference([configuration for _, configuration, _ in everyone])
-        if unlike is not None:
-            raise DistributedError(unlike)
-        own = resolve([held for held, _, _ in everyone], self._rank)
-        self._device = device_of(
-            self._group, sorted(set().union(*(kinds for *_, kinds in everyone)))
-        )
-        ever, n = guard.measuring.ever, len(own.names)
-        place = (self._rank, self._ranks, guard.measuring.norm_type)
-        self._layout, self._beside = Layout(ever, n, *place), Layout((), n, *place)
-        self._length = self._layout.length
-        if "parameter_l2" in ever:
-            self._length += self._beside.length
-        self._ownership, self._stale = own, False
+    def _agree(self, configuration: dict[str, str]) -> None:
+        self._agreement = agree(self.shards, self._guard.measuring, configuration, self._group)
+        self._stale = False
 
-    def _fail(self) -> None:
+    def _fail(self, configuration: dict[str, str]) -> None:
         """Raise the same error everywhere: one more collective, since training ends here."""
-        everyone = gathered((self._failure, configuration_of(self._guard)), self._group)
+        everyone = gathered((self._failure, configuration), self._group)
         for rank, (failure, _) in enumerate(everyone):
             if failure is not None:
                 raise DistributedError(f"Rank {rank} could not measure. {failure}")
@@ -246,5 +225,5 @@ class Job:
     def _spread(self, values: Table) -> Table:
         """Of this rank's parameters, among those of the job: NaN for others."""
         spread = np.full(len(self.names), np.nan)
-        spread[self._own.columns.numpy()] = values
+        spread[self._agreed.own.columns.numpy()] = values
         return spread

@@ -43,6 +43,21 @@ def local_of(tensor: DTensor) -> Tensor:
     return arrived
 
 
+def placed_like(tensor: Tensor, local: Tensor) -> Tensor:
+    """A DTensor that is placed as another one is, with what this rank holds of it."""
+    from torch.distributed.tensor import DTensor  # noqa: PLC0415 - no part of every build of torch
+
+    assert is_sharded(tensor)  # noqa: S101 - there is nothing to be placed like
+    return DTensor.from_local(
+        local,
+        tensor.device_mesh,
+        tensor.placements,
+        run_check=False,
+        shape=tensor.shape,
+        stride=tensor.stride(),
+    )
+
+
 def piece_of(tensor: Tensor) -> Piece:
     """Equal for two ranks exactly if they hold the same elements of the tensor.
 

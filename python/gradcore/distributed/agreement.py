@@ -1,0 +1,61 @@
+"""What ranks told each other once: what each holds, and where its numbers stand in the vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch.distributed as dist
+
+from gradcore.distributed.configuration import difference
+from gradcore.distributed.group import device_of
+from gradcore.distributed.ownership import Ownership, gathered, held_by, resolve
+from gradcore.distributed.partials import Partials, told_of
+from gradcore.distributed.vector import Vector
+from gradcore.errors import DistributedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import torch
+    from torch.distributed import ProcessGroup
+
+    from gradcore.distributed.shards import Shards
+    from gradcore.measuring import Measuring
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Agreement:
+    """Holds until a rank has other parameters, or other placements of gradients."""
+
+    own: Ownership
+    partials: Partials
+    vector: Vector
+    device: torch.device
+    """Where the vector is reduced."""
+
+
+def agree(
+    shards: Shards,
+    measuring: Measuring,
+    configuration: Mapping[str, str],
+    group: ProcessGroup,
+) -> Agreement:
+    """Find out who owns what, with everyone.
+
+    Raises:
+        DistributedError: Ranks differ in what they hold, or in configuration; the same on all.
+    """
+    rank, ranks = dist.get_rank(group), dist.get_world_size(group)
+    devices = {tensor.device.type for tensor in shards.tensors}
+    pending = told_of(shards.names, shards.parameters)
+    mine = (held_by(shards.names, shards.parameters), pending, configuration, devices)
+    everyone = gathered(mine, group)
+    unlike = difference([each for _, _, each, _ in everyone])
+    if unlike is not None:
+        raise DistributedError(unlike)
+    own = resolve([held for held, *_ in everyone], rank)
+    partials = Partials(shards.names, shards.parameters, [told for _, told, *_ in everyone])
+    vector = Vector(measuring.ever, own, rank, ranks, measuring.norm_type)
+    kinds = sorted(set().union(*(kinds for *_, kinds in everyone)))
+    return Agreement(own, partials, vector, device_of(group, kinds))

@@ -1,0 +1,187 @@
+"""Gradients that are still to be summed up over a dimension of a mesh.
+
+Such are those of layer norms under sequence parallelism: each rank has seen a part of the sequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from gradcore import core
+from gradcore.distributed.sharding import is_sharded, local_of, placed_like
+from gradcore.errors import DistributedError
+from gradcore.statistics import ROWS
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+Pending: TypeAlias = tuple[tuple[int, str], ...]
+"""Dimensions of the mesh that a gradient is yet to be reduced over, and how."""
+
+Told: TypeAlias = dict[str, tuple[Pending, str]]
+"""Of each parameter with a gradient whose placements are not its own: what is pending, dtype."""
+
+OPERATIONS: Final = ("sum", "avg")
+NONFINITE = slice(ROWS.index("nan"), ROWS.index("neginf") + 1)
+
+
+def pending_of(parameter: Tensor) -> Pending | None:
+    """What the gradient of a parameter is yet to be reduced over; None if that is no way to it.
+
+    Reduced, it is placed as the parameter is.  Nothing is pending without a gradient.
+    """
+    gradient = parameter.grad
+    if gradient is None or not is_sharded(gradient) or not is_sharded(parameter):
+        return ()
+    if gradient.placements == parameter.placements:
+        return ()
+    pending = []
+    pairs = zip(gradient.placements, parameter.placements, strict=True)
+    for dimension, (placement, wanted) in enumerate(pairs):
+        if placement.is_partial() and wanted.is_replicate():
+            pending.append((dimension, str(getattr(placement, "reduce_op", placement))))
+        elif placement != wanted:
+            return None
+    return tuple(pending) if all(how in OPERATIONS for _, how in pending) else None
+
+
+def told_of(names: Sequence[str], parameters: Sequence[Tensor]) -> Told:
+    """What this rank tells the others, of DTensors that have a gradient."""
+    told = {}
+    for name, parameter in zip(names, parameters, strict=True):
+        pending = pending_of(parameter) if is_sharded(parameter) else None
+        if pending is not None and parameter.grad is not None:
+            told[name] = pending, str(parameter.grad.dtype)
+    return told
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Gradients that one collective reduces."""
+
+    group: ProcessGroup
+    numbers: tuple[int, ...]
+    """Which of the parameters of this rank."""
+    dtype: torch.dtype
+    mean: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Summed:
+    """Gradients of one step that were pending, by the numbers of their parameters."""
+
+    values: Mapping[int, Tensor]
+    """What this rank holds now: as much as of the parameter."""
+    bad: Mapping[int, float]
+    """Elements that were not finite in the part of this rank."""
+
+    def place(self, parameters: Sequence[Tensor]) -> None:
+        """Make them the gradients of their parameters."""
+        for i, value in self.values.items():
+            parameters[i].grad = placed_like(parameters[i], value)
+
+
+class Partials:
+    """All gradients of this rank that are pending, as ranks told each other.
+
+    Args:
+        names: Of the parameters.
+        parameters: Of this rank.
+        everyone: What each rank told.
+
+    Raises:
+        DistributedError: Ranks differ in what is pending for a gradient.
+    """
+
+    def __init__(
+        self, names: Sequence[str], parameters: Sequence[Tensor], everyone: Sequence[Told]
+    ) -> None:
+        known: dict[str, tuple[int, tuple[Pending, str]]] = {}
+        for rank, told in enumerate(everyone):
+            for name, this in told.items():
+                first, other = known.setdefault(name, (rank, this))
+                if this != other:
+                    raise DistributedError(
+                        f"The gradient of {name!r} is {_in_words(*other)} on rank {first} and "
+                        f"{_in_words(*this)} on rank {rank}. Redistribute it alike on all ranks."
+                    )
+        self._pending: dict[int, Pending] = {}
+        batches: dict[tuple[int, tuple[int, ...], str, str], list[int]] = {}
+        groups: dict[tuple[int, ...], ProcessGroup] = {}
+        for i in sorted(range(len(names)), key=names.__getitem__):
+            _, (pending, dtype) = known.get(names[i], (0, ((), "")))
+            for dimension, how in pending:
+                group = _group_of(parameters[i], dimension)
+                ranks = tuple(dist.get_process_group_ranks(group))
+                groups[ranks] = group
+                batches.setdefault((dimension, ranks, dtype, how), []).append(i)
+                self._pending[i] = pending
+        # Sorted alike on all ranks, so that none waits for a group in which nobody is.
+        self._batches = [
+            Batch(groups[ranks], tuple(numbers), getattr(torch, dtype.split(".")[1]), how == "avg")
+            for (_, ranks, dtype, how), numbers in sorted(batches.items())
+        ]
+
+    def agrees(self, number: int, parameter: Tensor) -> bool:
+        """Whether what is pending for a gradient, if there is one, is what ranks told."""
+        pending = pending_of(parameter)
+        return parameter.grad is None or pending in {None, self._pending.get(number, ())}
+
+    def missed(self, parameters: Sequence[Tensor]) -> bool:
+        """Whether something was told to be pending, and is not."""
+        return not all(self.agrees(i, parameters[i]) for i in self._pending)
+
+    def reduce(self, parameters: Sequence[Tensor]) -> Summed:
+        """Reduce them, one collective a batch, without a change to the gradients themselves.
+
+        A gradient that this rank does not have counts as zeros: nobody waits for it.
+        """
+        values = {
+            i: local_of(gradient).detach()
+            for i, pending in self._pending.items()
+            if pending_of(parameters[i]) == pending
+            and (gradient := parameters[i].grad) is not None
+            and is_sharded(gradient)
+        }
+        bad = {}
+        if values:
+            counts = core.measure_table(list(values.values()), (), gradients=False)[NONFINITE, :-1]
+            bad = dict(zip(values, counts.sum(0).tolist(), strict=True))
+        for batch in self._batches:
+            places = [_local(parameters[i]) for i in batch.numbers]
+            parts = [
+                values[i].reshape(-1)
+                if i in values
+                else torch.zeros(place.numel(), dtype=batch.dtype, device=place.device)
+                for i, place in zip(batch.numbers, places, strict=True)
+            ]
+            flat = torch.cat(parts)
+            if batch.mean:
+                flat /= dist.get_world_size(batch.group)  # first, as a sum may overflow
+            dist.all_reduce(flat, group=batch.group)
+            summed = torch.split(flat, [place.numel() for place in places])
+            for i, place, value in zip(batch.numbers, places, summed, strict=True):
+                if i in values:
+                    values[i] = value.view(place.shape)
+        return Summed(values, bad)
+
+
+def _local(parameter: Tensor) -> Tensor:
+    assert is_sharded(parameter)  # noqa: S101 - nothing else has something pending
+    return local_of(parameter)
+
+
+def _group_of(parameter: Tensor, dimension: int) -> ProcessGroup:
+    assert is_sharded(parameter)  # noqa: S101 - nothing else has something pending
+    return parameter.device_mesh.get_group(dimension)
+
+
+def _in_words(pending: Pending, dtype: str) -> str:
+    over = ", ".join(f"{how} over dimension {dimension}" for dimension, how in pending)
+    return f"{dtype}, to be reduced by {over}" if pending else f"{dtype} and complete"

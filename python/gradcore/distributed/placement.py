@@ -1,0 +1,78 @@
+"""Which rank counts which elements where tensors have no names: by their placements alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import chain, combinations
+from typing import TYPE_CHECKING
+
+import torch
+
+from gradcore.distributed.group import largest_mesh
+from gradcore.distributed.ownership import Ownership
+from gradcore.distributed.sharding import is_sharded, ranks_of
+from gradcore.errors import DistributedError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.distributed.device_mesh import DeviceMesh
+
+
+def placed(tensors: Sequence[Tensor]) -> Ownership:
+    """The first along a dimension over which a tensor is replicated counts it.
+
+    Ranks of the largest mesh give the same tensors in the same order.  Where a tensor is on a part
+    of that mesh, other parts hold copies of it.  Plain tensors are copies on all ranks.
+
+    Raises:
+        DistributedError: A mesh is no part of the largest one.
+    """
+    whole = largest_mesh(tensors)
+    assert whole is not None  # noqa: S101 - one of them is a DTensor
+    here = _coordinate(whole)
+    owned, copies = [], []
+    for i, tensor in enumerate(tensors):
+        if not is_sharded(tensor):
+            owned.append(not any(here))
+            copies.append(float(whole.size()))
+            continue
+        mesh = tensor.device_mesh
+        beside = _beside(mesh, whole)
+        if beside is None:
+            raise DistributedError(
+                f"Tensor {i} is on ranks {ranks_of(mesh)}, which are no part of the mesh of "
+                f"{whole.mesh.tolist()}: which tensors are copies cannot be told without names. "
+                "Use gradcore.Guard, which knows them."
+            )
+        at = _coordinate(mesh)
+        over = [d for d, placement in enumerate(tensor.placements) if placement.is_replicate()]
+        owned.append(not any(here[d] for d in beside) and not any(at[d] for d in over))
+        sizes = [whole.size(d) for d in beside] + [mesh.size(d) for d in over]
+        copies.append(float(math.prod(sizes)))
+    n = len(tensors)
+    return Ownership(
+        tuple(map(str, range(n))),
+        torch.arange(n),
+        torch.tensor(owned),
+        torch.tensor(copies, dtype=torch.float64),
+    )
+
+
+def _beside(mesh: DeviceMesh, whole: DeviceMesh) -> tuple[int, ...] | None:
+    """Dimensions of ``whole`` along which there are other meshes like this; None if it is none."""
+    if mesh is whole:
+        return ()
+    here, ranks = _coordinate(whole), ranks_of(mesh)
+    dimensions = range(whole.ndim)
+    for others in chain.from_iterable(combinations(dimensions, n) for n in range(whole.ndim)):
+        part = whole.mesh[tuple(here[d] if d in others else slice(None) for d in dimensions)]
+        if sorted(part.flatten().tolist()) == ranks:
+            return others
+    return None
+
+
+def _coordinate(mesh: DeviceMesh) -> list[int]:
+    at = mesh.get_coordinate()
+    assert at is not None  # noqa: S101 - a rank outside the mesh has no such tensor
+    return list(at)

@@ -23,7 +23,8 @@ import torch
 from gradcore.distributed import head
 from gradcore.distributed.layout import Layout
 from gradcore.distributed.ownership import Held, resolve
-from gradcore.statistics import ALWAYS, ROWS
+from gradcore.distributed.vector import Vector
+from gradcore.statistics import ROWS, Statistics
 
 RANKS = (8, 1_000, 100_000)
 PARAMETERS = 291
@@ -171,15 +172,15 @@ def written(page: str) -> str:
 def host(ranks: int, first_step: int = 1_000) -> str:
     """Times of this machine, the least of five: a step, and once the first of so many ranks."""
     own = resolve([held_by(0)], 0)
-    layout = Layout((), PARAMETERS, 0, ranks, 2.0)
+    vector = Vector((), own, 0, ranks, 2.0)
     table = torch.ones(len(ROWS), PARAMETERS + 1, dtype=torch.float64)
-    one = torch.ones((), dtype=torch.float64)
+    local = Statistics(table, torch.tensor(True))
+    said = head.Said(digest=1, loss=torch.ones((), dtype=torch.float64))
 
     def step() -> None:
-        said = head.said(0, ranks, digest=1, failed=False, stale=False, bad=one, loss=one)
-        vector = torch.cat((said, layout.pack(table, ALWAYS, own)))
-        head.Head.of(vector[: said.numel()], ranks)
-        layout.unpack(vector[said.numel() :], ALWAYS, own.copies)
+        sums = vector.pack(said, local)
+        vector.head(sums)
+        vector.unpack(sums, local)
 
     line = f"{ranks:,} ranks: {time_of(least(step))} a step"
     if ranks <= first_step:

@@ -17,9 +17,9 @@ import torch
 import gradcore
 import oracle
 from gradcore.decision import decide
-from gradcore.distributed import head as heads
-from gradcore.distributed.layout import Layout
+from gradcore.distributed.head import Said
 from gradcore.distributed.ownership import resolve
+from gradcore.distributed.vector import Vector, bad_elements
 from gradcore.nonfinite import Skip
 from gradcore.statistics import ALWAYS, ROWS, Statistics
 from gradcore.strategies import GlobalNorm
@@ -63,25 +63,16 @@ class Job:
             owners = [torch.zeros_like(g, requires_grad=True) for g in gradients]
             for owner, gradient in zip(owners, gradients, strict=True):
                 owner.grad = gradient
-            table = gradcore.measure(owners, NEEDS).table
-            layout = Layout(NEEDS, len(own.names), rank, RANKS, 2.0)
-            said = heads.said(
-                rank,
-                RANKS,
-                digest=DIGEST,
-                failed=False,
-                stale=False,
-                bad=table[2:5, -1].sum(),
-                loss=torch.tensor(float(rank), dtype=torch.float64),
-            )
-            self.vectors.append(torch.cat((said, layout.pack(table, MEASURED, own))).numpy())
-        self.names, self.copies, self.layout = own.names, own.copies, layout
+            self.measured = gradcore.measure(owners, NEEDS)
+            self.vector = Vector(NEEDS, own, rank, RANKS, 2.0)
+            loss = torch.tensor(float(rank), dtype=torch.float64)
+            said = Said(digest=DIGEST, bad=bad_elements(self.measured, {}), loss=loss)
+            self.vectors.append(self.vector.pack(said, self.measured).numpy())
+        self.names = own.names
 
     def unpacked(self, total):
-        total = torch.from_numpy(total)
-        start = heads.length(RANKS)
-        joined = self.layout.unpack(total[start:], MEASURED, self.copies)
-        return heads.Head.of(total[:start], RANKS), joined
+        sums = torch.from_numpy(total)
+        return self.vector.head(sums), self.vector.unpack(sums, self.measured).gradients
 
     def row(self, name, value):
         """Exactly, of a statistic of every parameter."""

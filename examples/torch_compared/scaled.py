@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from case import Case, error_of, exact_norm
+from case import Case, exact_norm
 from shards import RANKS, backward, network, whole_elements
 from torch import Tensor, nn
 from torch import distributed as dist
@@ -54,10 +54,7 @@ class Scaled(Case):
 
     def gradcore(self) -> str:
         optimizer, scaler = self.prepared()
-        try:
-            gradcore.safe_step(optimizer, scaler=scaler, process_group=dist.group.WORLD)
-        except gradcore.DistributedError as error:
-            return error_of(error)
+        gradcore.safe_step(optimizer, scaler=scaler, process_group=dist.group.WORLD)
         return self.said(optimizer, scaler)
 
     def said(self, optimizer: torch.optim.Optimizer, scaler: GradScaler) -> str:
@@ -147,10 +144,7 @@ class Partials(Case):
 
     def gradcore(self) -> str:
         parameters = self.parameters()
-        try:
-            report = gradcore.Guard(parameters, max_norm=self.max_norm).apply()
-        except gradcore.DistributedError as error:
-            return error_of(error)
+        report = gradcore.Guard(parameters, max_norm=self.max_norm).apply()
         return self.said(report.norm, parameters)
 
     def said(self, norm: float, parameters: list[Tensor]) -> str:

@@ -19,6 +19,8 @@ from gradcore.plan import Propagate
 from gradcore.taking import minds_found_inf, take
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
     from torch.optim import Optimizer
 
@@ -41,6 +43,9 @@ class Unscaled:
     factor: float = 1.0
     """What gradients have yet to be multiplied by."""
 
+    together: bool = False
+    """Whether every rank of a job has a scaler, all of which are to be told the same."""
+
     found_inf: Tensor | None = None
     """1 or 0 on the device, for an optimizer that is told whether to step; None for others."""
 
@@ -59,7 +64,7 @@ class Unscaled:
     def begin(self, parameters: Parameters, measuring: Measuring) -> None:
         """See to it that ``factor`` unscales the gradients, before they are measured."""
 
-    def skips(self, parameters: Parameters, decision: Decision, host: Fetched) -> bool:  # noqa: ARG002 - nothing to go by
+    def skips(self, decision: Decision, host: Fetched, again: Callable[[], float]) -> bool:  # noqa: ARG002 - nothing to go by
         """Whether the step is to be skipped, whatever the policy says."""
         return False
 
@@ -123,22 +128,23 @@ class Unscaling(Unscaled):
             if "already been called on this optimizer" not in str(error):
                 raise
 
-    def skips(self, parameters: Parameters, decision: Decision, host: Fetched) -> bool:
+    def skips(self, decision: Decision, host: Fetched, again: Callable[[], float]) -> bool:
         """Whether the scaler alone would skip the step, and no policy is to repair it.
 
         A scaler goes by NaN and infinity in gradients, by nothing else; what it found itself, in
-        gradients that it unscaled, counts as well.
+        gradients that it unscaled, counts as well, unless it is one of many: each finds its own.
         """
-        self._found = self._measuring.found(parameters, host)
-        if self._books and self.factor == 1.0:
+        self._found = self._measuring.found(host, again)
+        if self._books and self.factor == 1.0 and not self.together:
             flags = _state(self._scaler, self._optimizer)["found_inf_per_device"].values()
             self._found = self._found or any(bool(flag) for flag in flags)
         repaired = self._repairs and not isinstance(decision.repair, Propagate)
         return self._found and not repaired
 
     def tell(self) -> None:
-        """Tell the scaler what was found, unless it has looked itself."""
-        if self._books and _state(self._scaler, self._optimizer)["stage"].name == "READY":
+        """Tell the scaler what was found, unless it has looked itself and is the only one."""
+        stage = _state(self._scaler, self._optimizer)["stage"].name if self._books else "UNKNOWN"
+        if stage == "READY" or (stage == "UNSCALED" and self.together):
             _write(self._scaler, self._optimizer, found=self._found)
 
     def tell_stepped(self) -> None:

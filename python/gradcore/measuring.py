@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from operator import index
 from typing import TYPE_CHECKING
@@ -130,11 +130,13 @@ class Measuring:
         stays = isinstance(decision.repair, Propagate) and counts > 0
         return not (stays and self.overflow < math.inf)
 
-    def found(self, parameters: Parameters, host: Fetched) -> bool:
-        """Whether a gradient holds NaN or infinity, rather than elements beyond ``overflow``."""
-        if self.overflow < math.inf and host.table[2:5, -1].any():
-            return bool(core.measure_table(parameters.tensors, ())[2:5, -1].any())
-        return bool(host.table[2:5, -1].any())
+    def found(self, host: Fetched, again: Callable[[], float]) -> bool:
+        """Whether a gradient holds NaN or infinity, rather than elements beyond ``overflow``.
+
+        ``again`` gives the joint norm as it is, and is asked only where that is not known.
+        """
+        bad = bool(host.table[2:5, -1].any())
+        return not math.isfinite(again()) if bad and self.overflow < math.inf else bad
 
     def again(self, parameters: Parameters | Shards) -> float:
         """The joint Euclidean norm as it is now: NaN or infinite if an element is."""

@@ -53,7 +53,6 @@ def protect(
     if job is None:
         return _protect(guard, None, loss, optimizer, unscaling)
     try:
-        job.require_no_scaler(unscaling.scale)
         return _protect(guard, job, loss, optimizer, unscaling)
     finally:
         job.shards.release_gradients()
@@ -69,7 +68,8 @@ def _protect(
     """The same, on one of many ranks or for the only one."""
     measuring = guard.measuring
     parameters = guard.parameters if job is None else job.shards
-    unscaling.begin(guard.parameters, measuring)
+    begin = partial(unscaling.begin, guard.parameters, measuring)
+    begin() if job is None else job.begin(begin, unscaling)
     factor = unscaling.factor
     looking = guard.steps % guard.every == 0
     measure = partial(measuring, parameters, loss, looking=looking, factor=factor)
@@ -82,7 +82,8 @@ def _protect(
         return queued(guard, statistics, decision, unscaling, rates)
     host = _fetched(job, statistics, decision, loss, rates)
     require_factors(host.factors, guard.clip or guard.nonfinite)
-    if unscaling.skips(guard.parameters, decision, host):
+    again = partial(measuring.again, parameters) if job is None else job.norm
+    if unscaling.skips(decision, host, again):
         host = replace(host, skip=True)
     rollback = guard.rollback
     if rollback is not None:
@@ -135,8 +136,7 @@ def _protect(
         repair = ZeroElements() if whole else decision.repair
         core.apply_(parameters.tensors, measured.parameters_table, Keep(), repair, gradients=False)
     if not measuring.knows_the_outcome(decision, host):
-        after = measuring.again(parameters) if job is None else job.norm()
-        report = report_of(guard.steps, names, replace(outcome, norm_after=after))
+        report = report_of(guard.steps, names, replace(outcome, norm_after=again()))
     return report
 
 
@@ -159,10 +159,11 @@ def _measured(
     job: Job | None, measure: Callable[[], Statistics], factor: float
 ) -> tuple[Statistics, Statistics]:
     """What this process measured, and what it decides by: all ranks', and as if unscaled."""
-    if job is not None:
-        return job.measured(measure)
-    local = measure()
-    return local, unscaled(local, factor)
+    if job is None:
+        local = measure()
+        return local, unscaled(local, factor)
+    local, joined = job.measured(measure)
+    return local, unscaled(joined, factor)
 
 
 def _bad_parameters(

@@ -26,6 +26,7 @@ from gradcore.statistics import OF_UNITS, ROWS, Statistics
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
+    from gradcore.amp import Unscaled
     from gradcore.decision import Decision
     from gradcore.distributed.layout import Joined
     from gradcore.distributed.partials import Summed
@@ -53,6 +54,8 @@ class Job:
         self._agreement: Agreement | None = None
         self._stale = self._differing = False
         self._failure: str | None = None
+        self._trouble: Exception | None = None
+        self._scaling = "None"
         self.nonfinite_ranks: str | None = None
         """Ranks that hold something that is not finite, as in ``"0, 3"``; None for none."""
         self.see_parameters()
@@ -84,13 +87,14 @@ class Job:
         assert self._agreement is not None  # noqa: S101 - set in the first step
         return self._agreement
 
-    def require_no_scaler(self, scale: float | None) -> None:
-        """Raise `DistributedError` where gradients are scaled."""
-        if scale is not None:
-            raise DistributedError(
-                "A scaler of mixed precision finds infinities on its own rank alone, so it is not "
-                "supported across processes. Train in bfloat16, which needs none."
-            )
+    def begin(self, begin: Callable[[], None], unscaling: Unscaled) -> None:
+        """See to it that gradients can be unscaled; an error waits until all ranks know of it."""
+        self._trouble, unscaling.together = None, True
+        try:
+            begin()
+        except (GradcoreError, TypeError, ValueError) as error:
+            self._trouble = error
+        self._scaling = f"scale={unscaling.scale}, factor={unscaling.factor}"
 
     def measured(self, measure: Callable[[], Statistics]) -> tuple[Statistics, Statistics]:
         """Measure what this rank holds, and add it up with what other ranks do.
@@ -103,7 +107,7 @@ class Job:
             DistributedError: A rank failed to measure, or ranks differ in configuration; the same
                 error on all of them.
         """
-        configuration = configuration_of(self._guard)
+        configuration = configuration_of(self._guard) | {"scaler": self._scaling}
         if self._agreement is None:
             self._agree(configuration)
         local, summed, head, sums = self._together(measure, configuration)
@@ -184,6 +188,8 @@ class Job:
         summed = agreed.partials.reduce(parameters)
         self._failure = None
         try:
+            if self._trouble is not None:
+                raise self._trouble
             complete = self.shards.take_gradients(summed.values)
             self._stale |= not complete or agreed.partials.missed(parameters)
             local = measure()

@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "window": "validation torch",
     "protocols": "",
     "parameter_table": "statistics",
-    "report": "parameter_table",
+    "printable": "",
+    "report": "parameter_table printable",
     "version": "",
     "extras": "",
     # what is kept of reports
@@ -103,8 +104,8 @@ MAY_IMPORT = {
     "__init__": "config core errors functional guard history hooks loading monitors plan protocols"
     " registry repair report statistics stepping window",
     "__main__": "cli",
-    "cli*": "__init__ cli.* discovery errors floor history logfile page plots registry runs.*"
-    " tally torch validation",
+    "cli*": "__init__ cli.* discovery errors floor history logfile page plots printable registry"
+    " runs.* tally torch validation",
 }
 
 # Whatever the table above says, for type checkers too.

@@ -191,6 +191,14 @@ WRONG = {
 }
 
 
+def test_a_mark_of_the_byte_order_is_passed_over(tmp_path):
+    """Some editors put it before the first character of a file in UTF-8."""
+    path = tmp_path / "run.toml"
+    path.write_bytes(b"\xef\xbb\xbfmax_norm = 3.0\n")
+
+    assert GuardConfig.from_toml(path).options == {"max_norm": 3.0}
+
+
 @pytest.mark.parametrize(("text", "kind", "words"), WRONG.values(), ids=WRONG.keys())
 def test_what_is_wrong_is_said_with_the_path_of_the_file(write, text, kind, words):
     with pytest.raises(kind, match=words):

@@ -109,6 +109,20 @@ def test_a_plugin_that_exits_when_imported_does_not_end_the_program(install):
         assert Registry().create("clip", "global_norm") == GlobalNorm()
 
 
+def test_nor_does_one_that_raises_what_is_no_exception(install):
+    install("acme-clip", "class Odd(BaseException): ...\nraise Odd('no')\n", entry="acme")
+
+    with pytest.warns(PluginWarning, match=r"'acme' of acme-clip 1\.0 .*Odd: no"):
+        assert Registry().create("clip", "global_norm") == GlobalNorm()
+
+
+def test_ctrl_c_while_a_plugin_is_imported_is_ctrl_c(install):
+    install("acme-clip", "raise KeyboardInterrupt")
+
+    with pytest.raises(KeyboardInterrupt):
+        Registry().names("clip")
+
+
 def test_the_warning_comes_once_a_registry(install, recwarn):
     install("acme-clip", "import module_that_is_not_there")
 

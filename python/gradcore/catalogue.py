@@ -51,7 +51,7 @@ class Catalogue:
     faults: list[tuple[Source, PluginError]] = field(default_factory=list)
     """Plugins that do not keep to the contract of `gradcore.hooks`."""
 
-    failures: list[tuple[Source, Exception | SystemExit]] = field(default_factory=list)
+    failures: list[tuple[Source, BaseException]] = field(default_factory=list)
     """Plugins that could not be imported, or whose hooks raised."""
 
     disabled: list[Source] = field(default_factory=list)
@@ -98,7 +98,9 @@ def read_catalogue(*, plugins: bool) -> Catalogue:
             offers = offers_of(entry.load(), source)
         except PluginError as error:
             found.faults.append((source, error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin may raise whatever it likes
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a plugin may raise whatever it likes
             found.failures.append((source, error))
         else:
             for offer in offers:

@@ -102,7 +102,7 @@ class GuardConfig:
             import tomli as tomllib  # noqa: PLC0415 - the same, before Python 3.11
 
         try:
-            document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            document = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except ValueError as error:  # bytes that are no UTF-8, and text that is no TOML
             raise ValueError(f"{path} is no TOML: {error}.") from error
         return cls.from_dict(document, source=str(path))

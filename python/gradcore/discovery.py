@@ -95,7 +95,8 @@ class Offer:
     def summary(self) -> str:
         """First line of the docstring, or nothing."""
         # Not inspect.getdoc, which would describe a class without words by those of its base.
-        return (self.factory.__doc__ or "").strip().partition("\n")[0]
+        words = self.factory.__doc__
+        return words.strip().partition("\n")[0] if isinstance(words, str) else ""
 
 
 def installed() -> list[tuple[metadata.EntryPoint, Source]]:

@@ -22,7 +22,8 @@ class ClipStrategy(Protocol):
     of a unit (default 0) if ``unit_l2`` is.  One with memory is an
     `torch.nn.Module` that keeps its memory in buffers and learns only where `Statistics.trusted`
     (`Statistics.learnable` if it is norms that it remembers); a guard moves it to the device of the
-    statistics.
+    statistics.  Guards that are given the same object share its memory: give each its own, or a
+    name, unless that is what you want.
 
     May have ``bind(names: Sequence[str]) -> None``: a guard calls it with the names of the rows
     when it is made, before any state is loaded, and again in a step before which parameters were

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from gradcore.printable import printable
+
 if TYPE_CHECKING:
     from gradcore.parameter_table import ParameterReport
 
@@ -153,7 +155,8 @@ class Report:
         if self.loss is not None:
             parts.append(f"loss {self.loss:.4g}")
         if self.nonfinite.total:
-            parts.append(f"{self.nonfinite.total} non-finite, first in {self.first_nonfinite}")
+            first = printable(str(self.first_nonfinite))
+            parts.append(f"{self.nonfinite.total} non-finite, first in {first}")
         if self.nonfinite_parameters.total:
             parts.append(f"{self.nonfinite_parameters.total} non-finite in parameters")
         if self.nonfinite_ranks is not None:
@@ -171,7 +174,8 @@ class Report:
         lines = [str(self), f"  stability {self.stability:.2f}"]
         bad = [row for row in self.parameters if row.nan or row.posinf or row.neginf]
         lines += [
-            f"  {row.name}: {row.nan} NaN, {row.posinf} +Inf, {row.neginf} -Inf of {row.numel}"
+            f"  {printable(row.name)}: {row.nan} NaN, {row.posinf} +Inf, {row.neginf} -Inf of "
+            f"{row.numel}"
             for row in bad[:LISTED]
         ]
         if len(bad) > LISTED:
@@ -182,10 +186,13 @@ class Report:
 
 def _told(finding: Finding) -> list[str]:
     """A finding, and below it what to do, in lines that fit a terminal."""
-    said = f"{finding.severity}: {finding.message} [{finding.check}]"
+    said = printable(f"{finding.severity}: {finding.message} [{finding.check}]")
     return [
         *textwrap.wrap(said, WIDTH, initial_indent="  ", subsequent_indent="    "),
         *textwrap.wrap(
-            finding.recommendation, WIDTH, initial_indent="    -> ", subsequent_indent="       "
+            printable(finding.recommendation),
+            WIDTH,
+            initial_indent="    -> ",
+            subsequent_indent="       ",
         ),
     ]

@@ -45,6 +45,16 @@ def test_a_broken_plugin_is_shown_with_its_problem_and_sets_the_status(install, 
     assert "Problem 1: acme of acme-clip 1.0\n  RuntimeError: [1, 2] is too short\n" in out
 
 
+def test_words_that_are_no_text_are_no_words(install, capsys):
+    source = packages.STRATEGY.format(name="acme").replace(
+        "class Offered:", "class Offered:\n    __doc__ = 3"
+    )
+    install("acme-clip", source.replace("    '''Do nothing to gradients.'''\n", ""))
+
+    assert main(["plugins"]) == 0
+    assert row(capsys.readouterr().out, "acme").split() == ["clip", "acme", "acme-clip", "1.0"]
+
+
 def test_every_problem_has_its_number(install, capsys):
     install("acme-clip", packages.STRATEGY.format(name="acme"), entry="one")
     install("other-clip", packages.STRATEGY.format(name="acme"), entry="two")

@@ -46,6 +46,14 @@ WRONG = {
         "Where everything is finite, gradients keep every bit",
     ),
     "skips finite steps": (lambda s: Skip(s.norm > 1.0), "finite.*the step was skipped"),
+    "skips huge finite steps": (
+        lambda s: Skip(~s.trusted | (s.norm > 1e4)),
+        "times 1e.12.*skipped",
+    ),
+    "skips tiny finite steps": (
+        lambda s: Skip(~s.trusted | (s.norm < 1e-9)),
+        "times 1e-12.*skipped",
+    ),
     "stops at finite steps": (lambda s: (Stop(s.norm > 1.0), ZeroElements()), "the step is taken"),
     "lets all through": (
         lambda s: Propagate(),

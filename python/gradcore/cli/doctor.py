@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from gradcore.catalogue import Record
 
 EXTRAS: Final = {
-    "matplotlib": "pictures",
+    "matplotlib": "pictures: pip install 'gradcore[plot]'",
+    "plotly": "pages of runs: pip install 'gradcore[report]'",
+    "tensorboard": "the sink of that name: pip install 'gradcore[tensorboard]'",
+    "wandb": "the sink of that name: pip install 'gradcore[wandb]'",
 }
 
 
@@ -158,7 +161,7 @@ def _extra(name: str, use: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
-        return f"not installed; needed for {use} alone"
+        return f"not installed; needed only for {use}"
 
 
 def _self_test(device: str) -> str:

@@ -41,6 +41,11 @@ STEPS: Final = 60
 CUTS: Final = 12
 """Finite steps, and places within streaks of others at which memory is saved."""
 
+FAR: Final = (12, -12, 5, 150)
+FAR_EVERY: Final = 7
+"""Powers of ten that every so-manieth finite step is multiplied by: a policy is about what is not
+finite, and finite is whatever is below `overflow`."""
+
 SINGLE_EVERY: Final = 4
 STREAK_EVERY: Final = 30
 """Finite steps from one that is not to the next, and from one streak of them to the next."""
@@ -88,12 +93,21 @@ def _mixed(overflow: float) -> tuple[list[Situation], set[str]]:
         bad.append(Situation("an element beyond overflow", planted(usual, 2.0 * overflow), 1.0))
     mixed: list[Situation] = []
     for i, each in enumerate(ordinary(STEPS)):
-        mixed.append(_within(each, overflow))
+        factor = 10.0 ** FAR[i // FAR_EVERY % len(FAR)] if i % FAR_EVERY == FAR_EVERY - 1 else 1.0
+        mixed.append(_within(_times(each, factor), overflow))
         if i % STREAK_EVERY == SINGLE_EVERY:
             mixed += bad
         elif i % SINGLE_EVERY == 0:
             mixed.append(bad[i // SINGLE_EVERY % len(bad)])
     return mixed, {each.words for each in bad}
+
+
+def _times(situation: Situation, factor: float) -> Situation:
+    """The same with every gradient times a factor, which its words tell."""
+    if factor == 1.0:
+        return situation
+    gradients = [None if each is None else each * factor for each in situation.gradients]
+    return replace(situation, words=f"{situation.words}, times {factor:g}", gradients=gradients)
 
 
 def _within(situation: Situation, overflow: float) -> Situation:
@@ -106,9 +120,7 @@ def _within(situation: Situation, overflow: float) -> Situation:
     largest = max(finite, default=0.0)
     if largest < overflow:
         return situation
-    factor = 0.5 * overflow / largest
-    gradients = [None if each is None else each * factor for each in situation.gradients]
-    return replace(situation, gradients=gradients)
+    return replace(situation, gradients=_times(situation, 0.5 * overflow / largest).gradients)
 
 
 class _Run:

@@ -16,6 +16,7 @@ from gradcore.cli.report.reading import read_run
 from gradcore.errors import LogError
 from gradcore.page import write_page
 from gradcore.plots import plot_run
+from gradcore.printable import printable
 
 FAILED: Final = 1
 PAGE: Final = ".html"
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         show = write_page if output.suffix.lower() == PAGE else plot_run
         show(read_run(arguments.path), output, title=arguments.path.name)
     except (LogError, OSError, ImportError) as error:
-        sys.stderr.write(f"gradcore report: {error}\n")
+        sys.stderr.write(f"gradcore report: {printable(str(error))}\n")
         return FAILED
     sys.stdout.write(f"{output}\n")
     return 0

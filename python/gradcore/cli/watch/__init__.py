@@ -21,6 +21,7 @@ from gradcore.cli.watch.following import Follower
 from gradcore.cli.watch.progress import Progress
 from gradcore.cli.watch.show import shown
 from gradcore.errors import LogError
+from gradcore.printable import printable
 from gradcore.validation import require_positive
 
 FAILED = 1
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _fail(why: str) -> int:
-    sys.stderr.write(f"gradcore watch: {why}\n")
+    sys.stderr.write(f"gradcore watch: {printable(why)}\n")
     return FAILED
 
 

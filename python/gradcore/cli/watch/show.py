@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradcore.cli.watch.sparkline import sparkline
+from gradcore.printable import printable
 
 if TYPE_CHECKING:
     from gradcore.cli.watch.following import Follower
@@ -49,7 +50,7 @@ def shown(progress: Progress, follower: Follower, console: Console) -> Renderabl
 
 
 def _head(progress: Progress, follower: Follower) -> Text:
-    line = Text(follower.path.name, style="bold")
+    line = Text(printable(follower.path.name), style="bold")
     if not follower.found:
         return line.append(" is not there yet: waiting for it", style="yellow")
     if progress.last is None:
@@ -60,7 +61,7 @@ def _head(progress: Progress, follower: Follower) -> Text:
         line.append(f"  {speed:.3g} steps/s", style="not bold")
     started = follower.decoder.run.get("started")
     if isinstance(started, str):
-        line.append(f"  started {started.replace('T', ' ')[:16]}", style="not bold dim")
+        line.append(f"  started {printable(started).replace('T', ' ')[:16]}", style="not bold dim")
     if follower.decoder.runs > 1:
         line.append(f"  run {follower.decoder.runs} of this log", style="not bold dim")
     if follower.damaged:
@@ -117,8 +118,8 @@ def _findings(progress: Progress, most: int) -> Table | None:
         table.add_row(
             f"{found.step:,}",
             f"{found.times:,}",
-            Text(finding.check, style=STYLES[finding.severity]),
-            Text(f"{finding.message} {finding.recommendation}"),
+            Text(printable(finding.check), style=STYLES[finding.severity]),
+            Text(printable(f"{finding.message} {finding.recommendation}")),
         )
     return table
 
@@ -128,7 +129,9 @@ def _events(progress: Progress, most: int) -> Table | None:
         return None
     table = _list("at step", "norm", "events")
     for report in list(progress.events)[: -most - 1 : -1]:
-        table.add_row(f"{report.step:,}", f"{report.norm:.3g}", Text(_what_happened(report)))
+        table.add_row(
+            f"{report.step:,}", f"{report.norm:.3g}", Text(printable(_what_happened(report)))
+        )
     return table
 
 
@@ -155,7 +158,7 @@ def _layers(progress: Progress, most: int) -> Table | None:
     for trouble in worst:
         norm = trouble.row.norm
         table.add_row(
-            Text(trouble.row.name, overflow="ellipsis", no_wrap=True),
+            Text(printable(trouble.row.name), overflow="ellipsis", no_wrap=True),
             "none" if norm is None else f"{norm:.3g}",
             Text(f"{trouble.nonfinite:,}", style="red" if trouble.nonfinite else ""),
             f"{trouble.findings:,}",

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -23,6 +25,9 @@ PINNED = {
 CPU_TORCH = "torch==2.13.0"
 NATIVE_TOOLS = ("cmake", "ninja", "pybind11")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
+PUBLIC = re.compile(
+    r"gradcore(\.(checks|monitors|nonfinite|numerics|sinks|strategies))?\.[A-Za-z_]+"
+)
 WHEELS = nox.project.load_toml("pyproject.toml")["tool"]["cibuildwheel"]
 NATIVE_SUITE = [
     *(f"tests/test_{name}.py" for name in ("apply", "floor", "layouts", "measure", "operators")),
@@ -168,6 +173,29 @@ def cuda_check(session: nox.Session) -> None:
     )
     session.run("cmake", "--build", build, "--target", "gradcore_cuda_check")
     session.run("python", "cpp/cuda/check_resources.py")
+
+
+@nox.session
+def typed(session: nox.Session) -> None:
+    """What type checkers say to users of the installed package: a program, a plugin, the API."""
+    session.install(".", PINNED["mypy"], "pyright")
+    program = str(Path("tests/typing/a_user.py").resolve())
+    elsewhere = session.create_tmp()  # where the installed package is found, not the tree
+    with session.chdir(elsewhere):
+        session.run("mypy", "--strict", "--config-file=", program)
+        session.run("pyright", program)
+        said = session.run(
+            *("pyright", "--verifytypes", "gradcore", "--ignoreexternal", "--outputjson"),
+            silent=True,
+            success_codes=[0, 1],
+        )
+        session.run("python", program)
+    complete = json.loads(str(said))["typeCompleteness"]
+    unknown = [each["name"] for each in complete["symbols"] if not each["isTypeKnown"]]
+    ours = [name for name in unknown if PUBLIC.fullmatch(name)]
+    session.log(f"{complete['completenessScore']:.1%} of the types are known, inner ones included")
+    if ours:
+        session.error(f"Types of public names that are not known: {', '.join(ours)}")
 
 
 @nox.session

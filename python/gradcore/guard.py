@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
     from torch.optim import Optimizer
 
-    from gradcore.protocols import HealthCheck, NonfinitePolicy, Sink
+    from gradcore.protocols import ClipStrategy, HealthCheck, NonfinitePolicy, Sink
     from gradcore.report import Report
 
 
@@ -57,8 +57,7 @@ class Guard:
             DTensors; to be given for pipeline stages, and for replicas that are to be compared.
 
     Raises:
-        ValueError: The target holds nothing, an option cannot be, or a pattern of the strategy
-            matches no name.
+        ValueError: The target is empty, an option cannot be, or a pattern matches no name.
         TypeError: The target holds something that is no tensor.
         UnknownPluginError: A name is not registered.
 
@@ -87,23 +86,27 @@ class Guard:
         check_parameters: bool = False,
         process_group: ProcessGroup | None = None,
     ) -> None:
-        self.parameters = Parameters(target)
-        self.clip = strategy_of(max_norm, clip)
+        self.parameters: Parameters = Parameters(target)
+        self.clip: ClipStrategy | None = strategy_of(max_norm, clip)
         self.nonfinite: NonfinitePolicy = policy_of(nonfinite)
         self.checks: list[HealthCheck] = checks_of(checks)
         self.sinks: list[Sink] = [resolve("sink", sink) for sink in several(sinks)]
-        self.recorded = History(require_count("history", history))
-        self.every = require_count("every", every)
-        self.streak = Streak(max_consecutive)
+        self.recorded: History = History(require_count("history", history))
+        self.every: int = require_count("every", every)
+        self.streak: Streak = Streak(max_consecutive)
         watchers: list[HealthCheck | Sink] = [*self.checks, *self.sinks]
         deciders = self.nonfinite, self.clip
-        self.measuring = Measuring(*deciders, watchers, needs, check_parameters=check_parameters)
-        self.across = Across(process_group)
-        self.bind = Binding(self.nonfinite, self.clip)
+        self.measuring: Measuring = Measuring(
+            *deciders, watchers, needs, check_parameters=check_parameters
+        )
+        self.across: Across = Across(process_group)
+        self.bind: Binding = Binding(self.nonfinite, self.clip)
         self.bind(self.names)
-        self.rollback = Rollback.of(self.nonfinite)
+        self.rollback: Rollback | None = Rollback.of(self.nonfinite)
         self.stepping: Optimizer | None = None
-        self.steps, self.attached, self.last = 0, False, Last()
+        self.steps: int = 0
+        self.attached: bool = False
+        self.last: Last = Last()
 
     @classmethod
     def from_config(cls, target: Target, config: Any, **options: Any) -> Guard:

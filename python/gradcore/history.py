@@ -36,7 +36,7 @@ class History(Sequence[Report]):
     """
 
     def __init__(self, capacity: int) -> None:
-        self.seen = Tally()
+        self.seen: Tally = Tally()
         """Counts over every report that was ever taken in, those that were dropped included."""
         self._ring = Ring(capacity, len(COLUMNS))
         self._whole: deque[Report] = deque(maxlen=min(WHOLE, capacity))

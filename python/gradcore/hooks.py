@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 PROJECT = "gradcore"
 
-hookspec = pluggy.HookspecMarker(PROJECT)
-hookimpl = pluggy.HookimplMarker(PROJECT)
+hookspec: pluggy.HookspecMarker = pluggy.HookspecMarker(PROJECT)
+hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 """Marks the functions of a plugin that are hooks."""
 
 

@@ -17,12 +17,12 @@ RUNNING = f"torch {torch.__version__} (in {Path(torch.__file__).parent})"
 
 try:
     from gradcore import _native as _loaded
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        f"The native core of gradcore (in {HERE}) cannot be loaded under {RUNNING}: {error}. "
+        f"The native core of gradcore (in {HERE}) cannot be loaded under {RUNNING}: {_error}. "
         f"Compile it for this Python and this torch: `{REBUILD}`, or `pip install "
         "--force-reinstall --no-deps .` in its source tree."
-    ) from error
+    ) from _error
 
 native = _loaded
 """The native core."""
@@ -42,7 +42,7 @@ if _minor(native.torch) != _minor(torch.__version__):
 
 if native.cuda and torch.version.cuda:
     # Its own library, so that a core built with CUDA can be imported where torch is a CPU build.
-    library = Path(native.__file__).with_name("_cuda.so")
+    library: Path = Path(native.__file__).with_name("_cuda.so")
     torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
 
 

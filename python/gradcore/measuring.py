@@ -57,18 +57,20 @@ class Measuring:
         self._checks_parameters = check_parameters
         always = {"parameter_l2"} if check_parameters else set[str]()
         self._protecting = frozenset(always).union(*(_needs(part) for part in deciders))
-        self.ever = self._protecting.union(core.needed(needs), *(_needs(w) for w in watchers))
+        self.ever: frozenset[str] = self._protecting.union(
+            core.needed(needs), *(_needs(w) for w in watchers)
+        )
         everyone = (*deciders, *watchers)
         orders = {float(getattr(p, "norm_type", 2.0)) for p in everyone if "lp" in _needs(p)}
         if len(orders) > 1:
             raise ValueError(
                 f"Norms of one order only can be measured; asked for {sorted(orders)}."
             )
-        self.norm_type = orders.pop() if orders else 2.0
+        self.norm_type: float = orders.pop() if orders else 2.0
         axes = {index(getattr(p, "unit_axis", 0)) for p in everyone if _needs(p) & {*OF_UNITS}}
         if len(axes) > 1:
             raise ValueError(f"Units have one axis only; asked for {sorted(axes)}.")
-        self.unit_axis = axes.pop() if axes else 0
+        self.unit_axis: int = axes.pop() if axes else 0
         self.overflow: float = getattr(policy, "overflow", math.inf)
         self.replacement: Replace | None = getattr(policy, "replacement", None)
 

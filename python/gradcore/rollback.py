@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gradcore.parameters import Parameters
     from gradcore.protocols import NonfinitePolicy
 
-logger = logging.getLogger("gradcore")
+logger: logging.Logger = logging.getLogger("gradcore")
 
 NAN = ROWS.index("nan")
 INFINITE = slice(ROWS.index("posinf"), ROWS.index("neginf") + 1)
@@ -44,12 +44,12 @@ class Rollback:
     """
 
     def __init__(self, every: int, device: str | torch.device | None = None) -> None:
-        self.every = require_count("snapshot_every", every)
+        self.every: int = require_count("snapshot_every", every)
         try:
-            self.device = None if device is None else torch.device(device)
+            self.device: torch.device | None = None if device is None else torch.device(device)
         except RuntimeError as error:
             raise ValueError(f"device must be one that torch knows; got {device!r}.") from error
-        self.nbytes = 0
+        self.nbytes: int = 0
         self.forget()
 
     @classmethod

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Rows: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
-PLAIN: Final = {"int": int, "float": float, "bool": bool}
+PLAIN: Final[dict[str, type[float]]] = {"int": int, "float": float, "bool": bool}
 KINDS: Final = {
     field.name: str(field.type)
     for field in fields(Report)

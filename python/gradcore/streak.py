@@ -13,7 +13,7 @@ from gradcore.validation import require_count
 if TYPE_CHECKING:
     from gradcore.report import Report
 
-logger = logging.getLogger("gradcore")
+logger: logging.Logger = logging.getLogger("gradcore")
 
 REMINDERS = frozenset({10, 100, 1000, 10_000})
 """Lengths of a streak at which it is mentioned again."""
@@ -31,9 +31,9 @@ class Streak:
 
     def __init__(self, limit: float | None) -> None:
         never = limit is None or limit == math.inf  # the latter is for files: TOML has no None
-        self.limit = None if never else require_count("max_consecutive", limit)
-        self.length = 0
-        self.skips = 0
+        self.limit: int | None = None if never else require_count("max_consecutive", limit)
+        self.length: int = 0
+        self.skips: int = 0
 
     def see(
         self, report: Report, *, event: bool, stop: bool, parameters: Sequence[str] = ()

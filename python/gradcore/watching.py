@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gradcore.protocols import HealthCheck, Sink
     from gradcore.report import Finding, Report
 
-logger = logging.getLogger("gradcore")
+logger: logging.Logger = logging.getLogger("gradcore")
 
 Watcher = TypeVar("Watcher", "HealthCheck", "Sink")
 

@@ -74,7 +74,7 @@ class Job:
                 f"The policy {guard.nonfinite.name!r} takes snapshots, which is not supported "
                 "across processes. Use nonfinite='skip' and checkpoints."
             )
-        self.shards = Shards(guard.parameters.names, guard.parameters.tensors)
+        self.shards: Shards = Shards(guard.parameters.names, guard.parameters.tensors)
         self._stale = self._agreement is not None
 
     @property

@@ -69,7 +69,7 @@ class Layout:
             (len(COUNTED), self._width),
             (len(self._gathered), ranks, self._width),
         )
-        self.length = sum(math.prod(shape) for shape in self._shapes)
+        self.length: int = sum(math.prod(shape) for shape in self._shapes)
 
     def pack(self, table: Tensor, measured: frozenset[str], own: Ownership) -> Tensor:
         """The part of this rank: float64 ``[length]``.

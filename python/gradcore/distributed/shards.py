@@ -26,10 +26,10 @@ class Shards:
     """
 
     def __init__(self, names: Sequence[str], parameters: Sequence[Tensor]) -> None:
-        self.names = tuple(names)
+        self.names: tuple[str, ...] = tuple(names)
         self.parameters = parameters
         self._locals = [local_of(p) if is_sharded(p) else p for p in parameters]
-        self.tensors = [
+        self.tensors: list[Tensor] = [
             local.detach() if is_sharded(p) else p
             for p, local in zip(parameters, self._locals, strict=True)
         ]

@@ -49,7 +49,7 @@ class GuardCallback(_lightning.Callback):  # type: ignore[misc] # it is imported
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.config = GuardConfig.from_dict(options, source="GuardCallback")
+        self.config: GuardConfig = GuardConfig.from_dict(options, source="GuardCallback")
         self.guards: list[Guard] = []
         """One for each of ``trainer.optimizers``, from the start of training on."""
         self._saved: list[dict[str, Any]] = []

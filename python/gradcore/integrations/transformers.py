@@ -51,7 +51,7 @@ class GuardCallback(_transformers.TrainerCallback):  # type: ignore[misc] # impo
     """
 
     def __init__(self, **options: Any) -> None:
-        self.config = GuardConfig.from_dict(options, source="GuardCallback")
+        self.config: GuardConfig = GuardConfig.from_dict(options, source="GuardCallback")
         self.guard: Guard | None = None
         """From the start of training on."""
         self._trainer: Any = None

@@ -36,7 +36,7 @@ class AppendedFile:
         start: bytes,
         is_whole: Callable[[bytes], bool] = lambda _: False,
     ) -> None:
-        self.path = Path(path).absolute()
+        self.path: Path = Path(path).absolute()
         self._start = start
         self._is_whole = is_whole
         self._file = self._open()

@@ -26,12 +26,12 @@ class Decoder:
         self.path = path
         self.run: dict[str, Any] = {}
         """The line at the start of the present run."""
-        self.runs = 0
-        self.before = Tally()
+        self.runs: int = 0
+        self.before: Tally = Tally()
         """Steps that were seen and are not in the log, since a bounded history had dropped them."""
         self.time: float | None = None
         """When the last step was written, in seconds since 1970, if it is told."""
-        self.lines = 0
+        self.lines: int = 0
         self._names: list[str] = []
         self._numel: Column = None
 

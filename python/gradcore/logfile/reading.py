@@ -29,8 +29,8 @@ class Log:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = os.fspath(path)
-        self.decoder = Decoder(self.path)
+        self.path: str = os.fspath(path)
+        self.decoder: Decoder = Decoder(self.path)
 
     def __iter__(self) -> Iterator[Report]:
         """Read it from the start.

@@ -31,7 +31,7 @@ class LoggedTable(Sequence[ParameterReport]):
     __slots__ = ("_columns", "names")
 
     def __init__(self, names: Sequence[str], columns: Mapping[str, Column]) -> None:
-        self.names = names
+        self.names: Sequence[str] = names
         self._columns = columns
 
     def column(self, name: str) -> list[Any]:

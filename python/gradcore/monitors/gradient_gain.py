@@ -87,7 +87,7 @@ class GradientGainMonitor:
             )
         self.norm_type: NormType = norm_type
         self.strict_single_backward = strict_single_backward
-        self.eps = require_positive("eps", eps)
+        self.eps: float = require_positive("eps", eps)
         modules = _listed(blocks)
         self._names = [f"{i} ({type(module).__name__})" for i, module in enumerate(modules)]
         self._tables: list[Tensor | None] = [None] * len(modules)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch.utils.hooks import RemovableHandle
     from typing_extensions import Self
 
-logger = logging.getLogger("gradcore")
+logger: logging.Logger = logging.getLogger("gradcore")
 
 Action = Literal["raise", "log"]
 Gradients = Sequence[Tensor | None]

@@ -56,10 +56,10 @@ class Adaptive(nn.Module):
         device: str | torch.device | None = None,
     ) -> None:
         super().__init__()
-        self.max_share = require_between("max_share", max_share, 0.0, 1.0)
-        self.skip_from = require_count("skip_from", skip_from)
-        self.restore_from = require_count("restore_from", restore_from)
-        self.overflow = require_threshold("overflow", overflow)
+        self.max_share: float = require_between("max_share", max_share, 0.0, 1.0)
+        self.skip_from: int = require_count("skip_from", skip_from)
+        self.restore_from: int = require_count("restore_from", restore_from)
+        self.overflow: float = require_threshold("overflow", overflow)
         self.snapshot_every = snapshot_every
         if snapshot_every is not None:
             require_count("snapshot_every", snapshot_every)

@@ -11,7 +11,7 @@ from gradcore.sinks.series import PREFIX, series_of, spread_of_norms
 if TYPE_CHECKING:
     from gradcore.report import Report
 
-logger = logging.getLogger("gradcore")
+logger: logging.Logger = logging.getLogger("gradcore")
 
 STEP = PREFIX + "step"
 

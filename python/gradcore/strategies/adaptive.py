@@ -57,12 +57,12 @@ class Adaptive(nn.Module):
         floor: float = 1e-3,
     ) -> None:
         super().__init__()
-        self.percentile = require_between("percentile", percentile, 0.0, 100.0)
-        self.target_rate = require_between("target_rate", target_rate, 0.0, 1.0)
-        self.rate = require_positive("rate", rate)
-        self.floor = require_nonnegative("floor", floor)
-        self.norms = Window(require_count("window", window))
-        self.clipped = Window(window)
+        self.percentile: float = require_between("percentile", percentile, 0.0, 100.0)
+        self.target_rate: float = require_between("target_rate", target_rate, 0.0, 1.0)
+        self.rate: float = require_positive("rate", rate)
+        self.floor: float = require_nonnegative("floor", floor)
+        self.norms: Window = Window(require_count("window", window))
+        self.clipped: Window = Window(window)
         self.register_buffer("multiplier", torch.ones((), dtype=torch.float64))
 
     def forward(self, statistics: Statistics) -> Scale:

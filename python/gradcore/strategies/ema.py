@@ -41,9 +41,9 @@ class Ema(nn.Module):
 
     def __init__(self, alpha: float = 0.9, factor: float = 2.0, floor: float = 0.1) -> None:
         super().__init__()
-        self.alpha = require_weight("alpha", alpha)
-        self.factor = require_positive("factor", factor)
-        self.floor = require_nonnegative("floor", floor)
+        self.alpha: float = require_weight("alpha", alpha)
+        self.factor: float = require_positive("factor", factor)
+        self.floor: float = require_nonnegative("floor", floor)
         self.register_buffer("mean", torch.zeros((), dtype=torch.float64))
 
     def forward(self, statistics: Statistics) -> Scale:

@@ -47,8 +47,8 @@ class PerParameterNorm(nn.Module):
 
     def __init__(self, max_norm: float = 1.0, bounds: Mapping[str, float] | None = None) -> None:
         super().__init__()
-        self.max_norm = require_threshold("max_norm", max_norm)
-        self.bounds = {
+        self.max_norm: float = require_threshold("max_norm", max_norm)
+        self.bounds: dict[str, float] = {
             pattern: require_threshold(f"bounds[{pattern!r}]", bound)
             for pattern, bound in (bounds or {}).items()
         }

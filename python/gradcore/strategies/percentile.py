@@ -35,11 +35,11 @@ class Percentile(nn.Module):
 
     def __init__(self, percentile: float = 95.0, window: int = 100, warmup: int = 10) -> None:
         super().__init__()
-        self.percentile = require_between("percentile", percentile, 0.0, 100.0)
-        self.warmup = require_count("warmup", warmup)
+        self.percentile: float = require_between("percentile", percentile, 0.0, 100.0)
+        self.warmup: int = require_count("warmup", warmup)
         if self.warmup > require_count("window", window):
             raise ValueError(f"warmup must be at most window={window}; got {warmup}.")
-        self.norms = Window(window)
+        self.norms: Window = Window(window)
 
     def forward(self, statistics: Statistics) -> Scale:
         bound = self.norms.quantile(self.percentile / 100.0)

@@ -117,6 +117,16 @@ def test_the_program_that_tries_a_wheel_holds_here():
     assert re.search(r"^10 passed", process.stdout, re.MULTILINE)
 
 
+def test_the_program_that_type_checkers_see_runs():
+    """Mypy reads it with the sources, `nox -s typed` with the installed package."""
+    process = subprocess.run(
+        [sys.executable, str(ROOT / "tests" / "typing" / "a_user.py")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert process.returncode == 0, process.stderr
+
+
 @pytest.mark.parametrize("path", sorted(WORKFLOWS.glob("*.yml")), ids=lambda path: path.name)
 def test_actions_are_pinned_to_a_commit(path):
     """What runs with leave to publish is not whatever a tag points to that day."""

@@ -60,6 +60,8 @@ def test_a_healthy_machine_has_no_problem(monkeypatch, capsys):
         (changed(self_test={"cpu": "the norm came out as 0"}), "on cpu went wrong: the norm came"),
         (changed(devices=("cpu", "cuda:0 (a GPU)")), "has no CUDA kernels"),
         (changed(build={**HEALTHY.build, "openmp": False}), "without OpenMP"),
+        (changed(nvidia=2), "NVIDIA (2), and torch, which is a CPU build, can use none"),
+        (changed(nvidia=1, torch_cuda="13.0"), "torch, which is built with CUDA 13.0, can use"),
         (
             changed(plugins=(Record(None, "acme", "acme-clip", "2.0", problem="ImportError: x"),)),
             "'acme' of the plugin acme-clip 2.0 cannot be used: ImportError: x.",

@@ -33,7 +33,7 @@ class Largest(nn.Module):
 
     def forward(self, statistics: gradcore.Statistics) -> gradcore.Plan:
         seen = torch.maximum(self.largest, statistics.norm)
-        self.largest.copy_(torch.where(statistics.trusted, seen, self.largest))
+        self.largest.copy_(torch.where(statistics.learnable, seen, self.largest))
         return gradcore.Keep()
 
 

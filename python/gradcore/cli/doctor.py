@@ -13,6 +13,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -64,6 +65,9 @@ class Facts:
     self_test: Mapping[str, str]
     """By device: empty if a measured gradient was measured right, else what came out."""
 
+    nvidia: int = 0
+    """GPUs of NVIDIA that the system knows, whether or not torch can use them."""
+
 
 def add_arguments(_parser: argparse.ArgumentParser) -> None:
     """Add nothing: ``gradcore doctor`` has no options."""
@@ -97,6 +101,7 @@ def examine() -> Facts:
             record for record in gradcore.Registry().records() if record.distribution != "gradcore"
         ),
         self_test={device: _self_test(device) for device in ("cpu", *gpus)},
+        nvidia=len(list(Path("/dev").glob("nvidia[0-9]*"))),
     )
 
 
@@ -116,6 +121,16 @@ def diagnose(facts: Facts) -> list[Problem]:
                 "There is a GPU, but this build of gradcore has no CUDA kernels: gradients on it"
                 " are handled by ordinary torch operators, rightly but slower.",
                 "Rebuild where nvcc is installed: GRADCORE_CUDA=ON pip install --force-reinstall .",
+            )
+        )
+    if facts.nvidia and len(facts.devices) == 1:
+        built = f"is built with CUDA {facts.torch_cuda}" if facts.torch_cuda else "is a CPU build"
+        problems.append(
+            Problem(
+                f"The system has GPUs of NVIDIA ({facts.nvidia}), and torch, which {built}, can use"
+                " none: torch.cuda.is_available() is False.",
+                "Update the driver (nvidia-smi says up to which CUDA it goes), look at"
+                " CUDA_VISIBLE_DEVICES, or install a torch with CUDA: https://pytorch.org.",
             )
         )
     if not facts.build["openmp"]:

@@ -52,8 +52,8 @@ def gradient(draw: st.DrawFn, parameter: Tensor, *, faults: bool) -> Tensor:
 
 
 def check_left(gradient: Tensor, wanted: Sequence[oracle.Element]) -> None:
-    """As an exact computation leaves it; 16 bits may be multiplied in float32."""
-    ulps = 2 if gradient.dtype in gradients.NARROW or gradient.dtype.is_complex else 1
+    """As an exact computation leaves it."""
+    ulps = 4  # the factor is rounded, and the norms that it comes from
     assert gradients.differences(gradient, wanted, ulps=ulps, signed_zeros=False) == []
 
 

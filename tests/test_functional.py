@@ -167,3 +167,12 @@ def test_a_wide_parameter_without_a_gradient_widens_nothing():
 
     norm = gradcore.clip_grad_norm_([wide, parameter(torch.ones(2))], 1.0)
     assert norm.dtype is torch.float32
+
+
+def test_a_norm_next_to_zero_is_clipped_with_the_epsilon_of_torch():
+    ours, theirs = (parameter(torch.tensor([3e-6, 4e-6], dtype=torch.float64)) for _ in range(2))
+
+    gradcore.clip_grad_norm_([ours], 2e-6)
+    torch.nn.utils.clip_grad_norm_([theirs], 2e-6)
+    assert ours.grad.tolist() == pytest.approx([1e-6, 4e-6 / 3], rel=1e-12)
+    assert ours.grad.tolist() == pytest.approx(theirs.grad.tolist(), rel=1e-12)

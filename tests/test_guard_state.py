@@ -225,3 +225,15 @@ def test_a_state_saved_after_parameters_were_added_fits_a_guard_made_for_all_of_
     again.load_state_dict(state)
     assert (again.steps, len(again.names)) == (1, 3)
     again.load_state_dict(guard.state_dict())
+
+
+@pytest.mark.parametrize("clip", ["percentile", "adaptive", "ema"])
+def test_a_state_is_a_copy_of_memory_that_is_written_in_place(clip):
+    owner = nn.Parameter(torch.zeros(1))
+    guard = gradcore.Guard([owner], clip=clip)
+    run(owner, guard, 1.0)
+    state = guard.state_dict()
+    before = training.freeze(state)
+
+    run(owner, guard, 9.0, 3.0)
+    assert training.freeze(state) == before

@@ -30,6 +30,17 @@ TEST(Measure, CountsEachKindOfNumberOnce) {
   EXPECT_EQ(found.sum, 3.0);
 }
 
+TEST(Measure, CountsTheSameWhereItReadsWithCare) {
+  for (const Request& request : {Request{.needs = kEverything, .p = 4.0}, Request{}}) {
+    // Squares of the first leave the range of double, which is one reason for care; powers another.
+    const Partial found = facts(std::vector<double>{1e200, kNaN, kInf, -kInf, kInf}, request);
+    EXPECT_EQ(found.nan, 1);
+    EXPECT_EQ(found.posinf, 2);
+    EXPECT_EQ(found.neginf, 1);
+    EXPECT_EQ(found.squares.norm(), 1e200);
+  }
+}
+
 TEST(Measure, SeesAnOddNumberWhereverItStands) {
   for (std::size_t size : {1u, 2u, 7u, 8u, 31u, 32u, 33u, 64u, 100u, 257u}) {
     for (std::size_t at = 0; at < size; ++at) {
@@ -113,6 +124,14 @@ TEST(Measure, NumbersBeyondTheOverflowCountAsInfinite) {
   EXPECT_EQ(found.posinf, 1);
   EXPECT_EQ(found.neginf, 1);
   EXPECT_EQ(found.l1, 13.0);
+}
+
+TEST(Join, OfStretchesOfDifferentScales) {
+  for (const double unit : {0x1p700, 0x1p-700}) {
+    Partial joined = facts(std::vector<double>{3 * unit});
+    joined.join(facts(std::vector<double>{4 * unit}), 2.0);
+    EXPECT_EQ(joined.squares.norm(), 5 * unit);
+  }
 }
 
 TEST(Join, OfHalvesIsTheWhole) {

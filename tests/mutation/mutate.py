@@ -69,7 +69,7 @@ def run(command: list[str], folder: Path) -> tuple[bool, str]:
 
 def noticed_by_pytest(fault: Fault, folder: Path) -> str | None:
     """The first test that fails."""
-    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider"]
+    options = ["-x", "-q", "--no-header", "--hypothesis-profile=unshrunk", "-p", "no:cacheprovider"]
     passed, said = run([sys.executable, "-m", "pytest", *options, *fault.tests], folder)
     if passed:
         return None
@@ -101,12 +101,12 @@ def noticed_by_cpp(folder: Path) -> str | None:
     """The first C++ test that fails, or the corpus of the fuzzer."""
     kernels = objects("cpp/kernels/*.cpp", "-O1", folder)
     for sources, libraries, program in (
-        ("tests/cpp/test_*.cpp", ["-lgtest_main", "-lgtest", "-lpthread"], "tests"),
+        ("tests/cpp/test_*.cpp", ["-lgtest_main", "-lgtest", "-lpthread"], "cpp-tests"),
         ("tests/fuzz/*.cpp", [], "replay"),
     ):
         linked = [*kernels, *objects(sources, "-O0", folder), *libraries]
         compiled(["g++", *linked, "-o", program], folder)
-    passed, said = run(["./tests"], folder)
+    passed, said = run(["./cpp-tests"], folder)
     if not passed:
         failed = re.search(r"^\[  FAILED  \] (\S+?),? ", said, re.MULTILINE)
         return failed[1] if failed else "a crash of the C++ tests"

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     # what things are
     "errors": "",
     "validation": "",
-    "plan": "",
+    "plan": "torch",
     "statistics": "",
     "unscaling": "plan statistics torch",
     "units": "",
@@ -42,7 +42,8 @@ MAY_IMPORT = {
     # the native verbs, and what they are carried out on
     "floor": "loading",
     "loading": "_native torch",
-    "core": "loading plan statistics units validation torch",
+    "needs": "statistics validation",
+    "core": "loading needs plan statistics units torch",
     "rates": "torch",
     "parameters": "core errors rates torch",
     "repair": "core parameters plan report torch",
@@ -69,7 +70,7 @@ MAY_IMPORT = {
     "options": "checks nonfinite.skip registry strategies.global_norm",
     "taking": "torch",
     "amp": "errors plan taking torch",
-    "measuring": "core plan statistics torch unscaling",
+    "measuring": "core needs plan statistics torch unscaling",
     "binding": "torch",
     "after_policy": "plan statistics torch",
     "decision": "after_policy errors plan torch",

@@ -100,3 +100,17 @@ def test_only_a_norm_there_is_can_be_learnt(watched, values, loss, learnable):
     guard.apply(loss=loss)
 
     assert bool(seen[0].learnable) is learnable
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"overflow": -1.0}, "overflow must be greater than 0; got -1.0"),
+        ({"needs": ("lp",), "norm_type": math.inf}, "norm_type must be finite for 'lp'; got inf"),
+    ],
+)
+def test_options_of_a_part_that_cannot_be_are_refused_when_the_guard_is_made(attributes, message):
+    policy = type("Policy", (), {"name": "policy", "__call__": lambda *_: (), **attributes})()
+
+    with pytest.raises(ValueError, match=message):
+        gradcore.Guard([gradients.parameter(torch.ones(2))], nonfinite=policy)

@@ -28,13 +28,13 @@ class Binding:
         Raises:
             ValueError: A part has no use for these names; it is asked again the next time.
         """
-        if names != self._names:
+        if names is not self._names and names != self._names:
             for part in self._parts:
                 bind = getattr(part, "bind", None)
                 if bind is not None:
                     bind(names)
             self._names, self._device = names, None  # what was bound may hold new tensors
-        if device not in {None, self._device}:
+        if device is not None and device != self._device:
             for part in self._parts:
                 if isinstance(part, nn.Module):
                     part.to(device)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gradcore.loading import native
+from gradcore.needs import bits_of, needed, require_options
 from gradcore.plan import (
     Clamp,
     Propagate,
@@ -19,9 +20,8 @@ from gradcore.plan import (
     ZeroElements,
     ZeroParameters,
 )
-from gradcore.statistics import ALWAYS, NEEDS, OPTIONAL, Statistics
-from gradcore.units import Units
-from gradcore.validation import require_order, require_threshold
+from gradcore.statistics import ALWAYS, Statistics
+from gradcore.units import Units, counts_of
 
 if TYPE_CHECKING:
     from gradcore.plan import Bound, Repair
@@ -83,10 +83,23 @@ def measure(
         tensor(5.0000e+20, dtype=torch.float64)
     """
     wanted = needed(needs)
-    require_threshold("overflow", overflow)
-    if math.isinf(require_order("norm_type", norm_type)) and "lp" in wanted:
-        raise ValueError("norm_type must be finite for 'lp'; got inf. Ask for 'max_abs' instead.")
+    require_options(wanted, overflow, norm_type)
     tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    return measure_checked(
+        tensors, wanted, overflow, replacement, norm_type=norm_type, unit_axis=unit_axis
+    )
+
+
+def measure_checked(
+    tensors: list[Tensor],
+    wanted: frozenset[str],
+    overflow: float,
+    replacement: Replace | None,
+    *,
+    norm_type: float,
+    unit_axis: int,
+) -> Statistics:
+    """`measure` for callers that have looked at the options once, with names as of `needed`."""
     table, norms, counts = _measured(
         tensors,
         wanted,
@@ -108,27 +121,12 @@ def measure(
         counts = own_counts if counts is None else counts
     return Statistics(
         table,
-        table[2:5, -1].sum() == 0,
+        _all_finite(table),
         ALWAYS | wanted,
         norm_type,
         of_parameters if "parameter_l2" in wanted else None,
         per_unit=None if counts is None else Units(counts, norms, norms_of_parameters),
     )
-
-
-def needed(needs: Iterable[str] | str) -> frozenset[str]:
-    """``needs`` as a set of names that are known, ``"all"`` spelt out."""
-    if not isinstance(needs, Iterable):
-        raise TypeError(f"needs must be names of statistics; got {needs!r}.")
-    wanted = frozenset({needs} if isinstance(needs, str) else needs)
-    if "all" in wanted:
-        wanted = (wanted - {"all"}) | (frozenset(OPTIONAL))
-    if "sum" in wanted:
-        wanted |= {"sum_imag"}
-    unknown = sorted(wanted - ALWAYS - frozenset(OPTIONAL) - {"sum_imag", "norm", "nonfinite"})
-    if unknown:
-        raise ValueError(f"needs must be among {', '.join(OPTIONAL)}, all; got {unknown[0]!r}.")
-    return wanted
 
 
 def measure_table(
@@ -141,7 +139,7 @@ def measure_table(
     norm_type: float = 2.0,
 ) -> Tensor:
     """The table of `Statistics`: of the tensors' gradients, or of the tensors themselves."""
-    options = (_bits(needs), norm_type, overflow, _values(replacement))
+    options = (bits_of(needs), norm_type, overflow, _values(replacement))
     if torch.compiler.is_compiling():
         traced = _gradients(tensors) if gradients else tensors
         table: Tensor = torch.ops.gradcore.measure(traced, *options)
@@ -160,10 +158,10 @@ def measure_units(
     norm_type: float = 2.0,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """From the same read the table, the norms of all units, and how many each tensor has."""
-    options = (_bits(needs), norm_type, overflow, _values(replacement))
+    options = (bits_of(needs), norm_type, overflow, _values(replacement))
     if torch.compiler.is_compiling():
         traced = _gradients(tensors) if gradients else tensors
-        counts = _units(tensors, unit_axis)
+        counts = counts_of(tensors, unit_axis)
         table, norms = torch.ops.gradcore.measure_units(traced, counts, unit_axis, *options)
         return table, norms, torch.tensor(counts, device=norms.device)
     table, norms, units = native.measure_units(tensors, gradients, unit_axis, *options)
@@ -197,7 +195,7 @@ def apply_(
         each = bound.factors.to(torch.float64)
         rest = (skip, mode, values, overflow)
         if compiling:
-            units = _units(tensors, unit_axis)
+            units = counts_of(tensors, unit_axis)
             torch.ops.gradcore.apply_units_(traced, table, each, units, unit_axis, *rest)
         else:
             native.apply_units_(tensors, gradients, unit_axis, table, each, *rest)
@@ -236,12 +234,11 @@ def _measured(
     return measure_table(tensors, needs, **options), None, None
 
 
-def _bits(needs: Iterable[str]) -> int:
-    return sum(NEEDS.get(name, 0) for name in needs)
-
-
-def _units(tensors: list[Tensor], axis: int) -> list[int]:
-    return [t.shape[axis] if t.ndim > 1 else 1 for t in tensors]
+def _all_finite(table: Tensor) -> Tensor:
+    if table.is_cpu and not torch.compiler.is_compiling():  # the host has the counts: fewer steps
+        finite = not any(table.numpy()[2:5, -1].tolist())
+        return torch.scalar_tensor(finite, dtype=torch.bool, device="cpu")
+    return table[2:5, -1].sum() == 0
 
 
 def _values(replacement: Replace | None) -> list[float] | None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 BOUNDS = get_args(Bound)
 REPAIRS = get_args(Repair)
+KEEP, PROPAGATE = Keep(), Propagate()
 
 
 @dataclass(slots=True)
@@ -70,7 +71,7 @@ def decide(
         return decided
     statistics = after_policy(statistics, decided.repair, decided.bound)
     for ends in (decided.skip, decided.stop):
-        if ends is not None:
+        if ends is not None and not (ends.is_cpu and not ends):  # on a device nobody knows yet
             statistics = replace(statistics, trusted=statistics.trusted & ~ends)
     asked = _read(strategy(statistics), strategy, statistics)
     if not isinstance(asked.repair, Propagate):
@@ -121,13 +122,15 @@ def _of_policy(policy: NonfinitePolicy, statistics: Statistics) -> Decision:
 
 def _read(plan: Plan, source: ClipStrategy | NonfinitePolicy, statistics: Statistics) -> Decision:
     """One plan as a decision of its own."""
-    read = Decision(Keep(), Propagate(), None, None)
-    verbs = plan if isinstance(plan, tuple) else (plan,)
-    for verb in verbs:
+    read = Decision(KEEP, PROPAGATE, None, None)
+    bounds = repairs = 0
+    for verb in plan if isinstance(plan, tuple) else (plan,):
         if isinstance(verb, BOUNDS):
             read.bound = verb
+            bounds += 1
         elif isinstance(verb, REPAIRS):
             read.repair = verb
+            repairs += 1
         elif isinstance(verb, Skip):
             read.skip = _either(read.skip, verb.when)
         elif isinstance(verb, Stop):
@@ -137,9 +140,8 @@ def _read(plan: Plan, source: ClipStrategy | NonfinitePolicy, statistics: Statis
             read.skip = _either(read.skip, verb.when)
         else:
             raise PluginError(f"{source.name!r} returned {verb!r}, which is no verb of a plan.")
-    for kind in (BOUNDS, REPAIRS):
-        if sum(isinstance(verb, kind) for verb in verbs) > 1:
-            raise PluginError(f"{source.name!r} returned several bounds or repairs: {plan!r}.")
+    if bounds > 1 or repairs > 1:
+        raise PluginError(f"{source.name!r} returned several bounds or repairs: {plan!r}.")
     _require_fitting(read.bound, source, statistics)
     return read
 
@@ -149,6 +151,9 @@ def _require_fitting(
 ) -> None:
     """Raise unless factors are as many as there are parameters, or units."""
     if not isinstance(bound, (Scale, ScaleUnits)):
+        return
+    factors: object = bound.factors
+    if isinstance(bound, Scale) and isinstance(factors, Tensor) and not factors.ndim:
         return
     n = statistics.table.shape[1] - 1
     shapes, whose = {(), (n,)}, f"0-d or one for each of the {n} parameters"
@@ -160,7 +165,6 @@ def _require_fitting(
             )
         units = statistics.unit_l2.shape[0]
         shapes, whose = {(units,)}, f"one for each of the {units} units"
-    factors: object = bound.factors
     if not isinstance(factors, Tensor) or tuple(factors.shape) not in shapes:
         raise PluginError(
             f"{source.name!r} returned {type(bound).__name__}({factors!r}): factors are a tensor, "

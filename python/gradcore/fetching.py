@@ -25,7 +25,7 @@ OF_PARAMETERS = slice(ROWS.index("nan"), ROWS.index("l2") + 1)
 """Rows of the table of the parameters themselves that reports tell."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fetched:
     """Numbers of one step, on the host."""
 
@@ -55,7 +55,6 @@ def fetch(
     rates: Rates | None = None,
 ) -> Fetched:
     """Statistics, factors, loss, flags and learning rates of a step on the CPU as numbers."""
-    of_groups = () if rates is None else rates.of_groups
     table = statistics.table
     factors = decision.factors
     units = statistics.per_unit if isinstance(decision.bound, ScaleUnits) else None
@@ -63,26 +62,37 @@ def fetch(
     loss = loss.detach() if isinstance(loss, Tensor) else loss
     measured = statistics.parameters_table
     parameters = None if measured is None else measured[OF_PARAMETERS]
-    flags = (~statistics.trusted, decision.skip, decision.stop, decision.restore)
-    event, skip, stop, restore = (flag is not None and bool(flag) for flag in flags)
     return Fetched(
         table.numpy(),
-        ONE if factors is None else factors.detach().double().numpy().copy(),
+        _copied(factors),
         None if loss is None else float(loss),
-        event,
-        skip,
-        stop,
-        restore,
+        not statistics.trusted,
+        decision.skip is not None and bool(decision.skip),
+        decision.stop is not None and bool(decision.stop),
+        decision.restore is not None and bool(decision.restore),
         None if parameters is None else parameters.cpu().numpy(),
-        None if rates is None else rates.of_parameters([float(rate) for rate in of_groups]),
+        None if rates is None else rates.of_parameters(rates.of_groups),
         None if norms is None else norms.numpy(),
         None if counts is None else counts.double().numpy(),
     )
 
 
+def _copied(factors: Tensor | None) -> Table:
+    """Factors on the host, which stay what they are when the strategy writes to its own."""
+    if factors is None:
+        return ONE
+    if not factors.ndim:
+        return np.array(factors.item())
+    return factors.detach().double().numpy().copy()
+
+
 def require_factors(factors: Table, source: ClipStrategy | NonfinitePolicy) -> None:
     """Raise `PluginError` unless every factor lies in [0, 1]."""
-    if not bool(np.all((factors >= 0.0) & (factors <= 1.0))):
+    if not factors.ndim:
+        fit = 0.0 <= factors.item() <= 1.0
+    else:
+        fit = bool(np.all((factors >= 0.0) & (factors <= 1.0)))
+    if not fit:
         raise PluginError(
             f"{source.name!r} returned factors from {factors.min()} to {factors.max()}: a gradient "
             "may be multiplied by 0 to 1 only."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gradcore import core
+from gradcore.needs import needed, require_options
 from gradcore.plan import Clamp, Propagate
 from gradcore.statistics import OF_UNITS, ROWS
 from gradcore.unscaling import scaled
@@ -38,7 +39,7 @@ class Measuring:
 
     Raises:
         ValueError: A need is unknown, or two ask for norms ``lp`` of different order, or for units
-            along different axes.
+            along different axes; or the order or ``overflow`` cannot be.
         TypeError: ``check_parameters`` is no bool.
     """
 
@@ -58,7 +59,7 @@ class Measuring:
         always = {"parameter_l2"} if check_parameters else set[str]()
         self._protecting = frozenset(always).union(*(_needs(part) for part in deciders))
         self.ever: frozenset[str] = self._protecting.union(
-            core.needed(needs), *(_needs(w) for w in watchers)
+            needed(needs), *(_needs(w) for w in watchers)
         )
         everyone = (*deciders, *watchers)
         orders = {float(getattr(p, "norm_type", 2.0)) for p in everyone if "lp" in _needs(p)}
@@ -73,6 +74,7 @@ class Measuring:
         self.unit_axis: int = axes.pop() if axes else 0
         self.overflow: float = getattr(policy, "overflow", math.inf)
         self.replacement: Replace | None = getattr(policy, "replacement", None)
+        require_options(self.ever, self.overflow, self.norm_type)
 
     def __call__(
         self,
@@ -88,7 +90,7 @@ class Measuring:
         """
         by = self.replacement
         try:
-            statistics = core.measure(
+            statistics = core.measure_checked(
                 parameters.tensors,
                 self.ever if looking else self._protecting,
                 overflow=self.overflow / factor,
@@ -125,11 +127,11 @@ class Measuring:
 
         It does not where elements were clamped, and where ones beyond ``overflow`` stay.
         """
-        counts = host.table[2:5, -1].sum()
+        finite = not any(host.table[2:5, -1].tolist())
         if isinstance(decision.bound, Clamp):
             largest = host.table[ROWS.index("max_abs"), -1]
-            return bool(largest <= decision.bound.limit and counts == 0)
-        stays = isinstance(decision.repair, Propagate) and counts > 0
+            return bool(largest <= decision.bound.limit) and finite
+        stays = isinstance(decision.repair, Propagate) and not finite
         return not (stays and self.overflow < math.inf)
 
     def found(self, host: Fetched, again: Callable[[], float]) -> bool:
@@ -154,4 +156,4 @@ def norm_of(table: Table) -> float:
 
 
 def _needs(part: object) -> frozenset[str]:
-    return core.needed(getattr(part, "needs", ()))
+    return needed(getattr(part, "needs", ()))

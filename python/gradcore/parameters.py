@@ -131,7 +131,7 @@ class Parameters:
         sizes = [len(group["params"]) for group in optimizer.param_groups]
         if self._groups is None or not self._groups.hold(self._covered, self.tensors, sizes):
             self._groups = Groups(self._covered, self.tensors, sizes)
-        return Rates([rate_of(group) for group in optimizer.param_groups], self._groups.numbers)
+        return Rates([rate_of(group) for group in optimizer.param_groups], self._groups)
 
     def _take(self, named: list[tuple[str, Tensor]]) -> None:
         if not named:

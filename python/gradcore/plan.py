@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 LARGEST: Final = sys.float_info.max
 
@@ -29,18 +29,29 @@ class Scale:
     """float64; 0-d: one for all, 1-d: one a row of the statistics."""
 
     @classmethod
-    def within(cls, bounds: Tensor, norms: Tensor) -> Scale:
+    def within(cls, bounds: Tensor | float, norms: Tensor) -> Scale:
         """Bring norms to at most their bounds: factors ``min(1, bounds / norms)``.
 
         The factor is exactly 1 where a norm is within its bound or 0, and above 0 where it is
         infinite, as norms beyond float64 are.
 
         Args:
-            bounds: float64, 0-d or ``[n]``, above 0; infinity bounds nothing.
+            bounds: float64, 0-d or ``[n]``, or a number; above 0; infinity bounds nothing.
             norms: float64 likewise, at least 0.
         """
+        if _at_hand(norms) and not norms.ndim:
+            norm, bound = norms.item(), float(bounds)  # one step, not several
+            return cls(norms.new_full((), bound / min(norm, LARGEST) if norm > bound else 1.0))
+        if not isinstance(bounds, Tensor):
+            bounds = norms.new_full((), bounds)
         # A quotient of tensors: torch rounds `number / tensor` twice, as number times 1 / tensor.
-        return cls((bounds / norms.clamp(max=LARGEST)).clamp(max=1.0).nan_to_num(nan=1.0))
+        # fmin, since 0 / 0 is NaN: it takes the number that is beside it.
+        return cls((bounds / norms.clamp(max=LARGEST)).fmin(norms.new_ones(())))
+
+
+def _at_hand(tensor: Tensor) -> bool:
+    """Whether the host has the values: not of a device, nor of tensors that only stand for some."""
+    return type(tensor) is Tensor and tensor.is_cpu and not torch.compiler.is_compiling()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from torch import Tensor
 from gradcore import core
 from gradcore.decision import decide
 from gradcore.fetching import fetch, require_factors
-from gradcore.plan import Keep, ZeroElements, ZeroParameters
+from gradcore.plan import Clamp, Keep, ZeroElements, ZeroParameters
 from gradcore.queueing import queueable, queued
 from gradcore.reporting import Outcome, report_of
 from gradcore.sending import Sent
@@ -115,7 +115,7 @@ def _protect(
     if report.restored and rollback is not None:
         rollback.restore()
     unscaling.tell()
-    if host.skip:
+    if host.skip or _leaves_all(decision, host, factor):
         return report
     table = measured.table
     if job is not None:
@@ -164,6 +164,14 @@ def _measured(
         return local, unscaled(local, factor)
     local, joined = job.measured(measure)
     return local, unscaled(joined, factor)
+
+
+def _leaves_all(decision: Decision, host: Fetched, factor: float) -> bool:
+    """Whether every gradient is to stay what it is, bit for bit."""
+    if host.event or factor != 1.0 or isinstance(decision.bound, Clamp):
+        return False
+    factors = host.factors
+    return bool((factors == 1.0).all()) if factors.ndim else factors.item() == 1.0
 
 
 def _bad_parameters(

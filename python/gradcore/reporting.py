@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 L2 = ROWS.index("l2")
 NONFINITE = slice(ROWS.index("nan"), ROWS.index("neginf") + 1)
+ONE = np.ones(())
+NOTHING = Counts()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Outcome:
     """What one step measured and did, on the host."""
 
@@ -53,10 +55,10 @@ class Outcome:
 def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     """Everything a report says, except findings."""
     table, skipped = outcome.table, outcome.skipped
-    counts = Counts(*(int(count) for count in table[NONFINITE, -1].tolist()))
+    counts = _counted(table)
     norm = _norm(outcome, counts)
-    factors = np.ones(()) if skipped else outcome.factors
-    scale = min(1.0, float(factors.min())) if factors.size else 1.0
+    factors = ONE if skipped else outcome.factors
+    scale = _smallest(factors)
     clipped_norm = norm
     if outcome.norm_after is not None:
         clipped_norm = outcome.norm_after
@@ -69,9 +71,9 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         clipped_norm = norm if factors.ndim else norm * scale
     clipped = scale < 1.0 or clipped_norm < norm
     first, last_clean = _first_nonfinite(names, table) if counts.total else (None, None)
-    of_parameters = Counts()
+    of_parameters = NOTHING
     if outcome.parameters is not None:
-        of_parameters = Counts(*(int(count) for count in outcome.parameters[:3, -1].tolist()))
+        of_parameters = Counts(*map(int, outcome.parameters[:3, -1].tolist()))
     repaired = counts.total
     if "parameter_nonfinite" in outcome.measured:
         repaired += of_parameters.total
@@ -112,6 +114,18 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         healthy=counts.total == 0 and loss_is_finite and of_parameters.total == 0,
         stability=float(stability) if loss_is_finite else 0.0,
     )
+
+
+def _smallest(factors: Table) -> float:
+    if not factors.ndim:
+        return factors.item()
+    return min(1.0, float(factors.min())) if factors.size else 1.0
+
+
+def _counted(table: Table) -> Counts:
+    """What was not finite in gradients."""
+    counts = table[NONFINITE, -1].tolist()
+    return Counts(*map(int, counts)) if any(counts) else NOTHING
 
 
 def _norms(outcome: Outcome) -> Table:

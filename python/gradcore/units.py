@@ -32,3 +32,8 @@ class Units:
         norms = self.l2 if self.l2 is not None else self.parameter_l2
         size = None if norms is None else norms.shape[0]  # saves waiting for the device
         return rows.repeat_interleave(self.counts, output_size=size)
+
+
+def counts_of(tensors: list[Tensor], axis: int) -> list[int]:
+    """How many units each tensor has along ``axis``."""
+    return [t.shape[axis] if t.ndim > 1 else 1 for t in tensors]

@@ -58,7 +58,7 @@ class GlobalNorm:
 
     def __call__(self, statistics: Statistics) -> Scale:
         norm = statistics.total(self._statistic)
-        return Scale.within(norm.new_full((), self.max_norm), norm)
+        return Scale.within(self.max_norm, norm)
 
     @property
     def _statistic(self) -> str:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
+import torch
 
 import packages
-from gradcore import GradcoreError, PluginConflictError, PluginError, Registry, UnknownPluginError
+from gradcore import (
+    GradcoreError,
+    Guard,
+    PluginConflictError,
+    PluginError,
+    Registry,
+    UnknownPluginError,
+)
 from gradcore.discovery import DISABLED
 from gradcore.registry import PluginWarning
 from gradcore.strategies import GlobalNorm
@@ -31,11 +41,25 @@ def test_an_unknown_name_is_answered_with_the_closest_and_all_known_ones():
 def test_a_published_strategy_is_unknown_with_the_package_that_brings_it(name):
     registry = Registry(plugins=False)
 
-    with pytest.raises(UnknownPluginError, match="`pip install gradcore-strategies` brings it"):
+    with pytest.raises(UnknownPluginError, match="`pip install gradcore-strategies` brings"):
         registry.create("clip", name)
     with pytest.raises(UnknownPluginError) as unknown:
         registry.create("check", name)
     assert "pip install" not in str(unknown.value)
+
+
+def test_a_misspelt_published_strategy_is_answered_with_its_name_and_package():
+    """Whether or not the package is there, the reader meant one of its strategies."""
+    with pytest.raises(
+        UnknownPluginError,
+        match=r"'zclipp'\. Did you mean 'zclip'\? Known: .*`pip install gradcore-strategies`",
+    ):
+        Registry(plugins=False).create("clip", "zclipp")
+
+
+def test_the_word_for_the_usual_checks_is_known_when_it_is_misspelt():
+    with pytest.raises(UnknownPluginError, match=r"check 'defualt'\. Did you mean 'default'\?"):
+        Guard(torch.nn.Linear(1, 1), checks=["defualt"])
 
 
 def test_a_name_of_another_kind_is_unknown():
@@ -100,6 +124,18 @@ def test_a_plugin_that_cannot_be_imported_is_a_warning_for_those_who_need_it_not
     ):
         made = Registry().create("clip", "global_norm")
     assert made == GlobalNorm()
+
+
+def test_the_warning_about_a_plugin_points_at_the_line_of_the_user(install, monkeypatch, recwarn):
+    install("acme-clip", "import module_that_is_not_there", entry="acme")
+    monkeypatch.setattr("gradcore.registry.default_registry", functools.cache(Registry))
+
+    Guard(torch.nn.Linear(1, 1), clip="value")
+    Registry().names("clip")
+
+    here = [warning.lineno for warning in recwarn if warning.filename == __file__]
+    assert len(here) == len(recwarn) == 2
+    assert here[0] + 1 == here[1]
 
 
 def test_a_plugin_that_exits_when_imported_does_not_end_the_program(install):

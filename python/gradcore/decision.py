@@ -166,9 +166,10 @@ def _require_fitting(
         units = statistics.unit_l2.shape[0]
         shapes, whose = {(units,)}, f"one for each of the {units} units"
     if not isinstance(factors, Tensor) or tuple(factors.shape) not in shapes:
+        got = f"shape {list(factors.shape)}" if isinstance(factors, Tensor) else repr(factors)
         raise PluginError(
-            f"{source.name!r} returned {type(bound).__name__}({factors!r}): factors are a tensor, "
-            f"{whose}."
+            f"{source.name!r} returned {type(bound).__name__} with factors {got}: they are a "
+            f"tensor, {whose}."
         )
 
 

@@ -92,6 +92,20 @@ class Offer:
         return tuple(each.name for each in parameters if each.kind in by_name)
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the options that have no default, as far as it tells."""
+        try:
+            parameters = inspect.signature(self.factory).parameters.values()
+        except ValueError:
+            return ()
+        return tuple(
+            each.name
+            for each in parameters
+            if each.default is each.empty
+            and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}
+        )
+
+    @property
     def summary(self) -> str:
         """First line of the docstring, or nothing."""
         # Not inspect.getdoc, which would describe a class without words by those of its base.

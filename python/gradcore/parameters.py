@@ -197,7 +197,8 @@ def _named(target: Target) -> list[tuple[str, Tensor]]:
     ]
     for pair in named:
         if len(pair) != 2 or not isinstance(pair[0], str):  # noqa: PLR2004 - name and parameter
-            raise TypeError(f"Pairs must be (name, parameter); got {pair!r}.")
+            kinds = ", ".join(type(part).__name__ for part in pair)
+            raise TypeError(f"Pairs must be (name, parameter); got one of ({kinds}).")
     return named
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from gradcore.catalogue import Catalogue, Record, cause_of, read_catalogue
 from gradcore.discovery import DISABLED, HOOKS, WORDS, Kind, Offer, Source, closest
@@ -19,6 +20,9 @@ PUBLISHED = {
     ("clip", name) for name in ("adagc", "agc", "autoclip", "median", "spike_skip", "zclip")
 }
 """What gradcore's own plugin of published strategies offers."""
+
+SETS: Final[Mapping[Kind, tuple[str, ...]]] = {"check": ("default",)}
+"""What `Guard` takes in place of names, for those who misspell it."""
 
 
 class PluginWarning(UserWarning):
@@ -83,6 +87,13 @@ class Registry:
                     f"{WORDS[kind].capitalize()} {offer.signature}: there is no option {option!r}."
                     f"{closest(option, offer.options)}"
                 )
+        missing = [option for option in offer.required if option not in options]
+        if missing:
+            given = ", ".join(f'"{option}": ...' for option in missing)
+            raise TypeError(
+                f"{WORDS[kind].capitalize()} {offer.signature} cannot do without "
+                f'{", ".join(missing)}: write ("{name}", {{{given}}}).'
+            )
         try:
             made = offer.factory(**options)
         except (TypeError, ValueError) as error:
@@ -102,11 +113,13 @@ class Registry:
         known = self.names(kind)
         if name in known:
             return self._offers[kind, name]
+        published = [each for of, each in sorted(PUBLISHED) if of == kind and each not in known]
+        hint = closest(name, [*known, *published, *SETS.get(kind, ())])
         message = (
-            f"Unknown {WORDS[kind]} {name!r}.{closest(name, known)} "
-            f"Known: {', '.join(known) or 'none'}."
+            f"Unknown {WORDS[kind]} {name!r}."
+            f"{'' if name in published else hint} Known: {', '.join(known) or 'none'}."
         )
-        if (kind, name) in PUBLISHED:
+        if any(repr(each) in hint for each in published):
             message += " `pip install gradcore-strategies` brings it."
         off = [source.entry for source in self._catalogue.disabled]
         if off:
@@ -134,7 +147,7 @@ class Registry:
         for source, failure in found.failures:
             message = _not_loaded(source, failure)
             cure = f"Repair or uninstall it, or set {DISABLED}={source.entry}."
-            warnings.warn(f"{message} {cure}", PluginWarning, stacklevel=2)
+            warnings.warn(f"{message} {cure}", PluginWarning, stacklevel=_users_level())
         return found.offers
 
 
@@ -188,6 +201,18 @@ def resolve(kind: Kind, given: object, registry: Registry | None = None) -> Any:
         f"A {WORDS[kind]} is a name, a pair (name, options) or a callable with an attribute "
         f"`name`; got {given!r}."
     )
+
+
+def _users_level() -> int:
+    """The ``stacklevel`` of the first caller that is neither gradcore's nor Python's own."""
+    frame, level = sys._getframe(1), 1  # noqa: SLF001 - documented, if with an underscore
+    while frame.f_back is not None and _is_between(frame.f_globals.get("__name__", "")):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _is_between(module: str) -> bool:
+    return module == functools.__name__ or module.partition(".")[0] == "gradcore"
 
 
 def _not_loaded(source: Source, error: BaseException) -> str:

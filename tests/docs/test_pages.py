@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-PAGES = sorted((Path(__file__).parents[2] / "docs").rglob("*.md"))
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -34,6 +35,7 @@ WITH_SCRIPTS = [page for page in PAGES if any(is_script(*block) for block in blo
 @pytest.mark.parametrize("page", WITH_SCRIPTS, ids=lambda page: page.stem)
 def test_the_scripts_run_in_order_and_print_the_text_that_follows(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "plugins" / "gradcore-strategies" / "src")
     torch.manual_seed(0)
     names: dict[str, object] = {}
     for (language, code), (following, shown) in pairwise([*blocks(page), ("", "")]):

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 SHOWN = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     "benchmarks/README.md",
     "benchmarks/results/*",
     "cpp/README.md",

@@ -57,11 +57,11 @@ def poison(net, optimizer):
 
 @KINDS
 @pytest.mark.parametrize("way", ["step", "attach", "apply"])
-@pytest.mark.parametrize("device", [None, "cpu"])
-def test_what_was_poisoned_is_back_to_the_bit_and_in_its_place(kind, options, way, device):
+@pytest.mark.parametrize("kept_on", [None, "cpu"])
+def test_what_was_poisoned_is_back_to_the_bit_and_in_its_place(kind, options, way, kept_on):
     net = network(kind)
     optimizer = kind(net.parameters(), **options)
-    guard = restoring(net, snapshot_every=2, device=device)
+    guard = restoring(net, snapshot_every=2, device=kept_on)
     step = stepping(guard, optimizer, way)
     for seed in range(4):
         if seed == 2:  # two trusted steps after the first snapshot

@@ -193,6 +193,15 @@ def cuda_check(session: nox.Session) -> None:
 
 
 @nox.session
+@nox.parametrize("torch", ["2.11.0", "2.14.1"])
+def cuda_link(session: nox.Session, torch: str) -> None:
+    """Build and link the CUDA library against a CUDA torch; gigabytes to fetch, no GPU needed."""
+    session.install(f"torch=={torch}", "numpy", "pluggy", "scikit-build-core", *NATIVE_TOOLS)
+    session.install("--no-build-isolation", "--no-deps", "-Ccmake.define.GRADCORE_CUDA=ON", ".")
+    session.run("python", "-c", "import gradcore; assert gradcore.build_info()['cuda']")
+
+
+@nox.session
 def typed(session: nox.Session) -> None:
     """What type checkers say to users of the installed package: a program, a plugin, the API."""
     session.install(".", PINNED["mypy"], "pyright")

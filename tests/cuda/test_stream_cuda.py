@@ -110,3 +110,14 @@ def test_streams_beside_each_other_do_not_mix():
     torch.cuda.synchronize()
     for i, norm in enumerate(norms):
         assert norm.item() == pytest.approx((i % 4 + 1) * math.sqrt(300_000), rel=1e-12)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch.cuda.device_count() is below 2")
+def test_a_list_is_measured_and_scaled_where_it_is_whatever_the_current_device():
+    for index in range(torch.cuda.device_count()):
+        tensor = torch.full((300_000,), 2.0, device=f"cuda:{index}")
+        with torch.cuda.device((index + 1) % torch.cuda.device_count()):
+            norm = clip_([tensor], 1.0)
+            assert norm.device == tensor.device
+            assert norm.item() == pytest.approx(2.0 * math.sqrt(300_000), rel=1e-12)
+        assert tensor.norm().item() == pytest.approx(1.0, rel=1e-6)

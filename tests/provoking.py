@@ -19,7 +19,11 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
+from unittest import mock
+
+from gradcore.registry import default_registry
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "errors.md"
@@ -120,7 +124,8 @@ def provoke(code: str) -> Said:
     """Run a piece of code, which must end in an error, a warning or an entry of the log."""
     names: dict[str, object] = {}
     said = Said(code)
-    with _empty_folder(), warnings.catch_warnings(record=True) as warned, _log() as logged:
+    caught = warnings.catch_warnings(record=True)
+    with _empty_folder(), _plugins_of_the_folder(), caught as warned, _log() as logged:
         warnings.simplefilter("always")
         exec(PRELUDE + HELPERS, names)  # noqa: S102 - ours
         logged.clear()
@@ -200,6 +205,29 @@ def _empty_folder() -> Iterator[None]:
                 if module is None or folder in str(getattr(module, "__file__", None)):
                     del sys.modules[name]
             sys.modules.update(modules)
+
+
+@contextlib.contextmanager
+def _plugins_of_the_folder() -> Iterator[None]:
+    """Find none of the plugins that happen to be installed: errors list what is known."""
+    found = metadata.entry_points
+
+    def here(**selection: str) -> object:
+        entries = found(**selection)
+        if selection.get("group") != "gradcore":
+            return entries
+        return [each for each in entries if each.dist and _is_here(each.dist)]
+
+    default_registry.cache_clear()
+    try:
+        with mock.patch.object(metadata, "entry_points", here):
+            yield
+    finally:
+        default_registry.cache_clear()
+
+
+def _is_here(distribution: metadata.Distribution) -> bool:
+    return Path(str(distribution.locate_file(""))).resolve() == Path.cwd().resolve()
 
 
 @contextlib.contextmanager

@@ -69,7 +69,8 @@ MAY_IMPORT = {
     # the arrow
     "options": "checks nonfinite.skip registry strategies.global_norm",
     "taking": "torch",
-    "amp": "errors plan taking torch",
+    "dividing": "torch",
+    "amp": "dividing errors plan taking torch",
     "measuring": "core needs plan statistics torch unscaling",
     "binding": "torch",
     "after_policy": "plan statistics torch",

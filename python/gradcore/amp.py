@@ -1,7 +1,7 @@
 """Mixed precision: what a `torch.amp.GradScaler` is asked, and what it is told.
 
-The only module but one that touches private names of torch: the books that a scaler keeps of
-optimizers; `taking` has what it tells fused ones.
+It touches private names of torch: the books that a scaler keeps of optimizers; `taking` and
+`dividing` have what it tells fused ones.
 They are tried out first; where they are not as expected, public calls do with one pass more.
 """
 
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.amp import GradScaler
 
+from gradcore.dividing import divisor
 from gradcore.errors import ScalerError
 from gradcore.plan import Propagate
 from gradcore.taking import minds_found_inf, take
@@ -49,6 +50,9 @@ class Unscaled:
     found_inf: Tensor | None = None
     """1 or 0 on the device, for an optimizer that is told whether to step; None for others."""
 
+    divisor: Tensor | None = None
+    """What an optimizer that clips divides gradients by; None where they are clipped already."""
+
     steps: Optimizer | None = None
     """The optimizer that `take` is going to step."""
 
@@ -59,7 +63,12 @@ class Unscaled:
 
     def take(self, optimizer: Optimizer) -> None:
         """Take the step, or tell the optimizer whether to."""
-        take(optimizer, self.found_inf)
+        take(optimizer, self.found_inf, self.divisor)
+
+    def leave(self, tensors: list[Tensor], factor: float) -> bool:
+        """Leave it to the optimizer to multiply all gradients, which is done if it is False."""
+        self.divisor = divisor(self.steps, tensors, factor)
+        return self.divisor is not None
 
     def begin(self, parameters: Parameters, measuring: Measuring) -> None:
         """See to it that ``factor`` unscales the gradients, before they are measured."""

@@ -140,7 +140,8 @@ class Guard:
     ) -> Report:
         """Measure, decide, repair, clip; step unless the step is skipped; report.
 
-        A skip does not call ``optimizer.step()``: all is left as it was, gradients too.
+        A skip does not call ``optimizer.step()``: all is left as it was, gradients too.  Otherwise
+        ``.grad`` is clipped afterwards, maybe by the optimizer: see `Report.scaled_by_optimizer`.
 
         Args:
             optimizer: Any optimizer that takes a step without a closure.
@@ -195,13 +196,12 @@ class Guard:
     def attach(self, optimizer: Optimizer) -> Attachment:
         """From now on ``optimizer.step()`` is guarded, with a closure or without.
 
-        Returns a handle with ``remove()``; the same one if this guard is attached already.
+        Returns a handle with ``remove()``; the same one if this guard is attached already.  It is
+        not part of a copy of the optimizer: attach to the copy anew.
 
         Raises:
             TypeError: The optimizer evaluates its closure several times a step (LBFGS).
             GradcoreError: Another guard is attached to the optimizer.
-
-        The hook is not part of a copy of the optimizer: attach to the copy anew.
         """
         return attach(self, optimizer)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from gradcore import core
 from gradcore.decision import decide
 from gradcore.fetching import fetch, require_factors
-from gradcore.plan import Clamp, Keep, ZeroElements, ZeroParameters
+from gradcore.plan import Clamp, Keep, Scale, ZeroElements, ZeroParameters
 from gradcore.queueing import queueable, queued
 from gradcore.reporting import Outcome, report_of
 from gradcore.sending import Sent
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gradcore.distributed.job import Job
     from gradcore.fetching import Fetched
     from gradcore.guard import Guard
+    from gradcore.plan import Repair
     from gradcore.rates import Rates
     from gradcore.report import Report
     from gradcore.statistics import Statistics
@@ -117,6 +118,9 @@ def _protect(
     unscaling.tell()
     if host.skip or _leaves_all(decision, host, factor):
         return report
+    alone = job is None and not bad and _is_one_factor(decision, host)
+    if alone and unscaling.leave(parameters.tensors, host.factors.item()):
+        return replace(report, scaled_by_optimizer=True)
     table = measured.table
     if job is not None:
         table, decision = job.own(measured, statistics, decision)
@@ -130,14 +134,19 @@ def _protect(
         overflow=measuring.overflow / factor,
         unit_axis=measuring.unit_axis,
     )
-    if bad and measured.parameters_table is not None:
-        # What was learnt stays: of a parameter never more is zeroed than is not finite.
-        whole = isinstance(decision.repair, ZeroParameters)
-        repair = ZeroElements() if whole else decision.repair
-        core.apply_(parameters.tensors, measured.parameters_table, Keep(), repair, gradients=False)
+    of_parameters = measured.parameters_table if bad else None
+    _repair(parameters.tensors, of_parameters, decision.repair)
     if not measuring.knows_the_outcome(decision, host):
         report = report_of(guard.steps, names, replace(outcome, norm_after=again()))
     return report
+
+
+def _repair(parameters: list[Tensor], table: Tensor | None, repair: Repair) -> None:
+    """Repair parameters themselves, if ``table`` finds fault with some."""
+    if table is not None:
+        # What was learnt stays: of a parameter never more is zeroed than is not finite.
+        repair = ZeroElements() if isinstance(repair, ZeroParameters) else repair
+        core.apply_(parameters, table, Keep(), repair, gradients=False)
 
 
 def _fetched(
@@ -172,6 +181,11 @@ def _leaves_all(decision: Decision, host: Fetched, factor: float) -> bool:
         return False
     factors = host.factors
     return bool((factors == 1.0).all()) if factors.ndim else factors.item() == 1.0
+
+
+def _is_one_factor(decision: Decision, host: Fetched) -> bool:
+    """Whether all there is to do is to multiply every gradient by the same number."""
+    return not host.event and isinstance(decision.bound, Scale) and not host.factors.ndim
 
 
 def _bad_parameters(

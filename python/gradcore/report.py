@@ -123,6 +123,11 @@ class Report:
     loss_scale: float | None = None
     """What the loss was multiplied by in mixed precision; gradients are reported without it."""
 
+    scaled_by_optimizer: bool = False
+    """True if clipping was left to the optimizer, which saves a pass: torch's fused SGD, Adam,
+    AdamW and Adagrad divide large float32 gradients on the CPU by ``1 / scale``, rounded to
+    float32, while they step.  After that ``.grad`` is clipped, with a relative error of 1.2e-7."""
+
     findings: tuple[Finding, ...] = ()
     """What the health checks had to say, in the order of the checks."""
 

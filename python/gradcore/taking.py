@@ -16,16 +16,26 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 
-def take(optimizer: Any, found_inf: Tensor | None) -> None:
-    """Call ``step()``; with ``found_inf``, float32 and 0-d, it does nothing where that is 1."""
-    if found_inf is None:
-        optimizer.step()
-        return
-    optimizer.found_inf = found_inf
+def take(optimizer: Any, found_inf: Tensor | None, divisor: Tensor | None = None) -> None:
+    """Call ``step()``.
+
+    Args:
+        optimizer: Whose step it is.
+        found_inf: Float32 and 0-d: where it is 1, the optimizer does nothing.
+        divisor: Likewise: what the optimizer divides gradients by.
+    """
+    told = {}
+    if divisor is not None:  # never without the other, as a scaler has it
+        told = {"grad_scale": divisor, "found_inf": torch.zeros_like(divisor)}
+    if found_inf is not None:
+        told["found_inf"] = found_inf
+    for name, value in told.items():
+        setattr(optimizer, name, value)
     try:
         optimizer.step()
     finally:
-        del optimizer.found_inf
+        for name in told:
+            delattr(optimizer, name)
 
 
 def minds_found_inf(optimizer: Optimizer) -> bool:

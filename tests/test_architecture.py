@@ -77,7 +77,7 @@ MAY_IMPORT = {
     "decision": "after_policy errors plan torch",
     "fetching": "errors plan statistics torch",
     "reporting": "parameter_table plan report statistics",
-    "snapshot": "errors torch",
+    "snapshot": "distributed.sharding errors torch",
     "rollback": "core parameters snapshot statistics validation torch",
     "streak": "errors validation",
     "checkpoint": "history",

@@ -70,7 +70,7 @@ def _protect(
     measuring = guard.measuring
     parameters = guard.parameters if job is None else job.shards
     begin = partial(unscaling.begin, guard.parameters, measuring)
-    begin() if job is None else job.begin(begin, unscaling)
+    begin() if job is None else job.begin(begin, unscaling, optimizer)
     factor = unscaling.factor
     looking = guard.steps % guard.every == 0
     measure = partial(measuring, parameters, loss, looking=looking, factor=factor)
@@ -89,7 +89,7 @@ def _protect(
     rollback = guard.rollback
     if rollback is not None:
         trusted = not (host.event or host.skip)
-        rollback.see(guard.parameters, optimizer, guard.steps, trusted=trusted)
+        rollback.see(guard.parameters, optimizer, guard.steps, trusted=trusted, job=job)
     outcome = Outcome(
         table=host.table,
         measured=statistics.measured,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import weakref
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,13 +12,14 @@ from torch import Tensor
 
 from gradcore import core
 from gradcore.parameters import same
-from gradcore.snapshot import Snapshot, leaves
+from gradcore.snapshot import Snapshot, leaves, local
 from gradcore.statistics import ROWS
 from gradcore.validation import require_count
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
+    from gradcore.distributed.job import Job
     from gradcore.parameters import Parameters
     from gradcore.protocols import NonfinitePolicy
 
@@ -25,6 +27,14 @@ logger: logging.Logger = logging.getLogger("gradcore")
 
 NAN = ROWS.index("nan")
 INFINITE = slice(ROWS.index("posinf"), ROWS.index("neginf") + 1)
+
+
+class Due(IntEnum):
+    """Whether a snapshot is due; of several ranks' answers the largest counts."""
+
+    NOT = 0
+    IF_TRUSTED = 1
+    IN_ANY_CASE = 2
 
 
 class Rollback:
@@ -75,22 +85,36 @@ class Rollback:
         return self
 
     @property
+    def step(self) -> int | None:
+        """The step that the snapshot was taken before; None for no snapshot."""
+        return self._step
+
+    @property
     def possible(self) -> bool:
         """There is a snapshot."""
         return self._step is not None
 
-    def see(
-        self, parameters: Parameters, optimizer: Optimizer | None, step: int, *, trusted: bool
-    ) -> None:
-        """Take a snapshot if one is due before this step, of which optimizer if that is known."""
-        optimizer = optimizer or parameters.optimizer
-        trained = [t for t in parameters.tensors if t.requires_grad or t.grad is not None]
-        known = [reference for reference in self._optimizers if reference() is not None]
-        if optimizer is not None and weakref.ref(optimizer) not in known:
-            known.append(weakref.ref(optimizer))
+    def due(self, parameters: Parameters, optimizer: Optimizer | None) -> Due:
+        """Whether a snapshot is to be taken before this step, of which optimizer if known."""
+        trained, known = self._now(parameters, optimizer)
         changed = known != self._optimizers or not same(trained, self._trained)
-        if self._step is None or changed or (trusted and self._age >= self.every):
-            self._take(parameters, trained, known, step)
+        if self._step is None or changed:
+            return Due.IN_ANY_CASE
+        return Due.IF_TRUSTED if self._age >= self.every else Due.NOT
+
+    def see(
+        self,
+        parameters: Parameters,
+        optimizer: Optimizer | None,
+        step: int,
+        *,
+        trusted: bool,
+        job: Job | None = None,
+    ) -> None:
+        """Take a snapshot if one is due; with all ranks of a job, or on none of them."""
+        due = self.due(parameters, optimizer) if job is None else job.due
+        if due == Due.IN_ANY_CASE or (trusted and due == Due.IF_TRUSTED):
+            self._take(parameters, optimizer, step, job)
         self._age += trusted
 
     def restore(self) -> None:
@@ -103,19 +127,29 @@ class Rollback:
         self._age = 0
         logger.info("Parameters and optimizer state are as before step %d.", self._step)
 
+    def _now(
+        self, parameters: Parameters, optimizer: Optimizer | None
+    ) -> tuple[list[Tensor], list[weakref.ref[Optimizer]]]:
+        """Parameters that train, and optimizers that are known to step."""
+        optimizer = optimizer or parameters.optimizer
+        trained = [t for t in parameters.tensors if t.requires_grad or t.grad is not None]
+        known = [reference for reference in self._optimizers if reference() is not None]
+        if optimizer is not None and weakref.ref(optimizer) not in known:
+            known.append(weakref.ref(optimizer))
+        return trained, known
+
     def _take(
-        self,
-        parameters: Parameters,
-        trained: list[Tensor],
-        known: list[weakref.ref[Optimizer]],
-        step: int,
+        self, parameters: Parameters, optimizer: Optimizer | None, step: int, job: Job | None
     ) -> None:
+        trained, known = self._now(parameters, optimizer)
         chosen = set(map(id, trained))
         names = zip(parameters.names, parameters.tensors, strict=True)
         weights = {name: tensor for name, tensor in names if id(tensor) in chosen}
         buffers = parameters.buffers
         optimizers = [optimizer for reference in known if (optimizer := reference()) is not None]
         bad = _not_finite(weights, buffers, optimizers)
+        if job is not None and job.anywhere(bad is not None):
+            bad = bad or "something on another rank"
         if bad is not None:
             if not self._warned:
                 old = "" if self._step is None else f" The one before step {self._step} is kept."
@@ -151,7 +185,7 @@ def _not_finite(
     found = [(name, tensor) for name, tensor in found if _is_measurable(tensor)]
     last = len(found)
     found += [(f"the buffer {n!r}", t) for n, t in buffers.items() if _is_measurable(t)]
-    table = core.measure_table([tensor for _, tensor in found], (), gradients=False)
+    table = core.measure_table([local(tensor) for _, tensor in found], (), gradients=False)
     bad = table[NAN, :-1] > 0
     bad[:last] |= table[INFINITE, :last].sum(0) > 0
     first = bad.nonzero()
@@ -161,7 +195,7 @@ def _not_finite(
 def _is_measurable(tensor: Tensor) -> bool:
     """Integers are finite; what else has no measure is held without a look at it."""
     try:
-        core.check_supported(tensor)
+        core.check_supported(local(tensor))
     except TypeError:
         return False
     return True

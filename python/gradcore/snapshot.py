@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from gradcore.distributed.sharding import is_sharded, local_of, placing
 from gradcore.errors import GradcoreError
 
 if TYPE_CHECKING:
@@ -22,10 +23,12 @@ Writes: TypeAlias = list[tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A copy of a tensor, and the device that the tensor was on."""
+    """A copy of what this process holds of a tensor, and how to make a tensor of it anew."""
 
     copy: Tensor
     device: torch.device
+    placed: Callable[[Tensor], Tensor] | None
+    """Makes a DTensor of what this rank holds; None for a plain tensor."""
 
 
 class Snapshot:
@@ -53,7 +56,7 @@ class Snapshot:
         of_tensors = {}
         for name, tensor in tensors.items():
             before = self._tensors.get(name, (None, None))[1]
-            of_tensors[name] = tensor, self._copied(_own_elements(tensor), before, writes)
+            of_tensors[name] = tensor, self._held(_own_elements(tensor), before, writes)
         of_states = {}
         for optimizer in optimizers:
             key = weakref.ref(optimizer)
@@ -71,7 +74,7 @@ class Snapshot:
         """
         writes: Writes = []
         for name, (tensor, held) in self._tensors.items():
-            elements = _own_elements(tensor)
+            elements = local(_own_elements(tensor))
             if not _fit(elements, held.copy):
                 raise GradcoreError(
                     f"{name!r} is {tensor.dtype} of shape {list(tensor.shape)} now and was "
@@ -89,15 +92,20 @@ class Snapshot:
             optimizer.state.clear()
             optimizer.state.update(state)
 
+    def _held(self, tensor: Tensor, before: Any, writes: Writes) -> Held:
+        """The same of a tensor: of a DTensor what this rank holds of it."""
+        value = local(tensor)
+        if isinstance(before, Held) and _fit(value, before.copy):
+            kept = before.copy
+        else:
+            kept = torch.empty_like(value, device=self._device, requires_grad=False)
+        writes.append((kept, value))
+        return Held(kept, value.device, placing(tensor) if is_sharded(tensor) else None)
+
     def _copied(self, value: Any, before: Any, writes: Writes) -> Any:
         """A copy of ``value`` for as long as it is held, in the memory of ``before`` if it fits."""
         if isinstance(value, Tensor):
-            if isinstance(before, Held) and _fit(value, before.copy):
-                kept = before.copy
-            else:
-                kept = torch.empty_like(value, device=self._device, requires_grad=False)
-            writes.append((kept, value))
-            return Held(kept, value.device)
+            return self._held(value, before, writes)
         if isinstance(value, dict):
             old = before if isinstance(before, dict) else {}
             return {key: self._copied(item, old.get(key), writes) for key, item in value.items()}
@@ -123,12 +131,12 @@ def leaves(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 def _original(saved: Any, now: Any, writes: Writes) -> Any:
     """What ``saved`` is a copy of, in the memory of ``now`` where that fits."""
     if isinstance(saved, Held):
-        if isinstance(now, Tensor) and _fit(now, saved.copy):
-            tensor = now
-        else:
-            tensor = torch.empty_like(saved.copy, device=saved.device)
+        if isinstance(now, Tensor) and _fit(local(now), saved.copy):
+            writes.append((local(now), saved.copy))
+            return now
+        tensor = torch.empty_like(saved.copy, device=saved.device)
         writes.append((tensor, saved.copy))
-        return tensor
+        return tensor if saved.placed is None else saved.placed(tensor)
     if isinstance(saved, dict):
         old = now if isinstance(now, dict) else {}
         return {key: _original(item, old.get(key), writes) for key, item in saved.items()}
@@ -141,8 +149,15 @@ def _fit(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and one.dtype == other.dtype and one.layout == other.layout
 
 
+def local(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor, in the memory of the tensor itself."""
+    return local_of(tensor) if is_sharded(tensor) else tensor
+
+
 def _own_elements(tensor: Tensor) -> Tensor:
     """The elements at an address of their own: an expanded tensor repeats some."""
+    if is_sharded(tensor):
+        return tensor
     if tensor.layout is torch.strided:
         for axis, stride in enumerate(tensor.stride()):
             if stride == 0 and tensor.shape[axis] > 1:

@@ -81,10 +81,6 @@ step = lambda: gradcore.Guard([odd], process_group=world).apply()
         "step = lambda: gradcore.Guard(net, needs='unit_l2', process_group=world).apply()",
         "'unit_l2' is not measured across processes",
     ),
-    "restore": (
-        "step = lambda: gradcore.Guard(net, nonfinite='restore', process_group=world).apply()",
-        "The policy 'restore' takes snapshots, which is not supported across processes",
-    ),
     "placement": (
         ON_A_MESH
         + """

@@ -21,6 +21,7 @@ def configuration_of(guard: Guard) -> dict[str, str]:
         "max_consecutive": str(guard.streak.limit),
         "statistics": ", ".join(sorted(guard.measuring.ever)),
         "step": str(guard.steps),
+        "snapshot before step": str(guard.rollback and guard.rollback.step),
     }
 
 

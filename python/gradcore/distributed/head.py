@@ -22,6 +22,8 @@ class Said:
     """It could not measure."""
     stale: bool = False
     """What ranks agreed on is no longer so."""
+    due: int = 0
+    """Whether it is to take a snapshot: a `Due`."""
     bad: Tensor | float = 0.0
     """Elements it holds that are not finite."""
     loss: Tensor | None = None
@@ -39,6 +41,8 @@ class Head:
     digests: list[int]
     failed: list[bool]
     stale: bool
+    due: int
+    """The largest."""
     bad: list[int]
     """Ranks that hold something that is not finite."""
     loss: float | None
@@ -59,6 +63,7 @@ class Head:
             digests=[int(digest) for digest in of["digest"]],
             failed=list(map(bool, of["failed"])),
             stale=any(of["stale"]),
+            due=int(max(of["due"])),
             bad=[rank for rank, bad in enumerate(of["bad"]) if bad],
             loss=loss,
         )

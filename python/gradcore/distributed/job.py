@@ -25,6 +25,7 @@ from gradcore.statistics import OF_UNITS, ROWS, Statistics
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
+    from torch.optim import Optimizer
 
     from gradcore.amp import Unscaled
     from gradcore.decision import Decision
@@ -58,6 +59,8 @@ class Job:
         self._scaling = "None"
         self.nonfinite_ranks: str | None = None
         """Ranks that hold something that is not finite, as in ``"0, 3"``; None for none."""
+        self.due = 0
+        """Whether a snapshot is to be taken, by this rank and, once measured, by all: a `Due`."""
         self.see_parameters()
 
     def see_parameters(self) -> None:
@@ -68,11 +71,6 @@ class Job:
             raise DistributedError(
                 f"{unserved[0]!r} is not measured across processes: a unit may lie on several of "
                 "them. Use a strategy that bounds whole parameters."
-            )
-        if guard.rollback is not None:
-            raise DistributedError(
-                f"The policy {guard.nonfinite.name!r} takes snapshots, which is not supported "
-                "across processes. Use nonfinite='skip' and checkpoints."
             )
         self.shards: Shards = Shards(guard.parameters.names, guard.parameters.tensors)
         self._stale = self._agreement is not None
@@ -87,8 +85,12 @@ class Job:
         assert self._agreement is not None  # noqa: S101 - set in the first step
         return self._agreement
 
-    def begin(self, begin: Callable[[], None], unscaling: Unscaled) -> None:
+    def begin(
+        self, begin: Callable[[], None], unscaling: Unscaled, optimizer: Optimizer | None
+    ) -> None:
         """See to it that gradients can be unscaled; an error waits until all ranks know of it."""
+        rollback = self._guard.rollback
+        self.due = 0 if rollback is None else rollback.due(self._guard.parameters, optimizer)
         self._trouble, unscaling.together = None, True
         try:
             begin()
@@ -119,7 +121,7 @@ class Job:
         both = self._agreed.vector.unpack(sums, local)
         self._require_gradients(both.gradients)
         summed.place(self.shards.parameters)
-        self._differing = both.differing
+        self._differing, self.due = both.differing, head.due
         self.nonfinite_ranks = ", ".join(map(str, head.bad)) or None
         loss = None if head.loss is None else torch.tensor(head.loss, dtype=torch.float64)
         trusted = both.gradients.table[NONFINITE, -1].sum() == 0
@@ -174,6 +176,10 @@ class Job:
         norm = float(join(torch.tensor(squares, dtype=torch.float64)[:, None]))
         return float("nan") if nan else float("inf") if posinf or neginf else norm
 
+    def anywhere(self, here: bool) -> bool:
+        """Whether something is so on any rank: one all-reduce."""
+        return bool(self._sum(torch.tensor([float(here)], dtype=torch.float64)))
+
     def _sum(self, vector: Tensor) -> Tensor:
         """Over all ranks, on the host."""
         vector = vector.to(self._agreed.device)
@@ -201,6 +207,7 @@ class Job:
             digest=digest_of(configuration),
             failed=self._failure is not None,
             stale=self._stale,
+            due=self.due,
             bad=bad_elements(local, summed.bad),
             loss=None if void else local.loss,
         )

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from gradcore import core
-from gradcore.distributed.sharding import is_sharded, local_of, placed_like
+from gradcore.distributed.sharding import is_sharded, local_of, placing
 from gradcore.errors import DistributedError
 from gradcore.statistics import ROWS
 
@@ -84,7 +84,9 @@ class Summed:
     def place(self, parameters: Sequence[Tensor]) -> None:
         """Make them the gradients of their parameters."""
         for i, value in self.values.items():
-            parameters[i].grad = placed_like(parameters[i], value)
+            parameter = parameters[i]
+            assert is_sharded(parameter)  # noqa: S101 - nothing else has something pending
+            parameter.grad = placing(parameter)(value)
 
 
 class Partials:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -43,15 +44,14 @@ def local_of(tensor: DTensor) -> Tensor:
     return arrived
 
 
-def placed_like(tensor: Tensor, local: Tensor) -> Tensor:
-    """A DTensor that is placed as another one is, with what this rank holds of it."""
+def placing(tensor: DTensor) -> Callable[[Tensor], Tensor]:
+    """Makes DTensors that are placed as this one is, of what this rank holds; it is not held."""
     from torch.distributed.tensor import DTensor  # noqa: PLC0415 - no part of every build of torch
 
-    assert is_sharded(tensor)  # noqa: S101 - there is nothing to be placed like
-    return DTensor.from_local(
-        local,
-        tensor.device_mesh,
-        tensor.placements,
+    return partial(
+        DTensor.from_local,
+        device_mesh=tensor.device_mesh,
+        placements=tensor.placements,
         run_check=False,
         shape=tensor.shape,
         stride=tensor.stride(),

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -129,6 +130,15 @@ def read_until(terminal, word, seconds=60):
     assert word in content, content[-2000:]
 
 
+@pytest.fixture
+def ctrl_c_is_heard() -> Iterator[None]:
+    """By what the test starts, even where a shell that ignores it started the suite."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_in_a_terminal_it_follows_a_log_until_ctrl_c(tmp_path):
     """It is started before there is a log, which is then written, moved away, and begun anew."""
     path = tmp_path / "run.jsonl"

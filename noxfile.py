@@ -169,17 +169,6 @@ def cuda_mutations(session: nox.Session) -> None:
 
 
 @nox.session
-def cuda_sanitize(session: nox.Session) -> None:
-    """The tests of the GPU under compute-sanitizer, in the environment at hand; needs both."""
-    for tool, chosen in (("memcheck", "small or layouts or repairs"), ("racecheck", "fault")):
-        session.run(
-            *("compute-sanitizer", "--tool", tool, "--error-exitcode", "1"),
-            *("python", "-m", "pytest", "tests/cuda", "-q", "-k", chosen),
-            external=True,
-        )
-
-
-@nox.session
 def cuda_check(session: nox.Session) -> None:
     """Compile the CUDA sources on a machine without a GPU; needs nvcc, links nothing."""
     session.install(CPU_TORCH, "numpy", *NATIVE_TOOLS)

@@ -29,8 +29,8 @@ SUITE = (
     *("tests/test_repair.py", "tests/test_report.py", "tests/strategies", "tests/nonfinite"),
 )
 SANITIZED = {
-    "memcheck": (*PYTEST, "tests/cuda/test_measure_cuda.py", "-k", "small or layouts"),
-    "racecheck": (*PYTEST, "tests/cuda/test_measure_cuda.py", "-k", "fault"),
+    "memcheck": (*PYTEST, "tests/cuda", "-k", "small or layouts or repairs"),
+    "racecheck": (*PYTEST, "tests/cuda", "-k", "fault"),
 }
 
 

@@ -69,7 +69,7 @@ MAY_IMPORT = {
     # the arrow
     "options": "checks nonfinite.skip registry strategies.global_norm",
     "taking": "torch",
-    "dividing": "torch",
+    "dividing": "taking torch",
     "amp": "dividing errors plan taking torch",
     "measuring": "core needs plan statistics torch unscaling",
     "binding": "torch",

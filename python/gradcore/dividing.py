@@ -6,13 +6,14 @@ the shapes of GPT-2 (``benchmarks/fused_scaling.py``).
 
 from __future__ import annotations
 
-import functools
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import torch
 import torch.optim.optimizer as base
 from torch import Tensor
+
+from gradcore.taking import divides
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,20 +80,5 @@ def _divides_undisturbed(optimizer: Any) -> bool:
         and not own.get("_optimizer_step_pre_hooks", True)
         and not getattr(base, "_global_optimizer_pre_hooks", True)
         and not torch.compiler.is_compiling()
-        and _divides(kind)
+        and divides(kind)
     )
-
-
-@functools.cache
-def _divides(kind: Any) -> bool:
-    """Whether fused optimizers of this kind do, and leave what they divided; tried out once."""
-    try:
-        weight = torch.ones(1, device="cpu", requires_grad=True)
-        weight.grad = torch.ones(1, device="cpu")
-        optimizer = kind([weight], lr=0.5, fused=True)
-        optimizer.grad_scale = torch.full((), 2.0, device="cpu")
-        optimizer.found_inf = torch.zeros((), device="cpu")
-        optimizer.step()
-    except Exception:  # noqa: BLE001 - whatever it is, clipping is a pass of its own
-        return False
-    return weight.grad.item() == 0.5 and weight.item() < 1.0  # noqa: PLR2004 - half of one

@@ -40,11 +40,6 @@ class Copy:
         self._event = torch.Event(device)
         self._event.record(torch.accelerator.current_stream(device))
 
-    @property
-    def arrived(self) -> bool:
-        """Whether `wait` would return at once."""
-        return self._event is None or self._event.query()
-
     def wait(self) -> list[Table]:
         """The numbers, as soon as they are there."""
         if self._event is not None:
@@ -84,11 +79,6 @@ class Sent:
             *(() if rates is None else rates.of_groups),
         ]
         self._copy = Copy([p for p in self._parts if isinstance(p, Tensor) and not p.is_cpu])
-
-    @property
-    def arrived(self) -> bool:
-        """Whether `fetched` would return at once."""
-        return self._copy.arrived
 
     def fetched(self) -> tuple[Fetched, Table | None]:
         """The numbers, and the table ``after`` everything if one was sent along."""

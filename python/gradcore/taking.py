@@ -1,7 +1,7 @@
-"""Optimizers that can be told not to step, as a `torch.amp.GradScaler` tells fused ones.
+"""Optimizers that can be told not to step, or to divide gradients, as a `GradScaler` tells them.
 
 Private names of torch, tried out first: where they are not as expected, the host decides whether
-``step()`` is called, and waits for what it has to know.
+``step()`` is called, and waits for what it has to know; and clipping is a pass of its own.
 """
 
 from __future__ import annotations
@@ -47,15 +47,30 @@ def minds_found_inf(optimizer: Optimizer) -> bool:
 @functools.cache
 def _minds(kind: Any) -> bool:
     """Whether fused optimizers of this kind do; tried out once."""
+    one, zero = (torch.full((), found, device="cpu") for found in (1.0, 0.0))
+    tried = _tried(kind, (one, None), (zero, None))
+    return tried is not None and tried[0][0] == 1.0 and tried[1][0] < 1.0
+
+
+@functools.cache
+def divides(kind: Any) -> bool:
+    """Whether fused optimizers of this kind do, and leave what they divided; tried out once."""
+    tried = _tried(kind, (None, torch.full((), 2.0, device="cpu")))
+    return tried is not None and tried[0][0] < 1.0 and tried[0][1] == 0.5  # noqa: PLR2004 - half of one
+
+
+def _tried(
+    kind: Any, *told: tuple[Tensor | None, Tensor | None]
+) -> list[tuple[float, float]] | None:
+    """A weight, first 1, and its gradient, after each of some steps; None if one fails."""
     try:
         weight = torch.ones(1, device="cpu", requires_grad=True)
         weight.grad = torch.ones(1, device="cpu")
         optimizer = kind([weight], lr=0.5, fused=True)
         seen = []
-        for found in (1.0, 0.0):
-            optimizer.found_inf = torch.full((), found, device="cpu")
-            optimizer.step()
-            seen.append(weight.item())
-    except Exception:  # noqa: BLE001 - whatever it is, the host decides
-        return False
-    return seen[0] == 1.0 and seen[1] < 1.0
+        for found_inf, divisor in told:
+            take(optimizer, found_inf, divisor)
+            seen.append((weight.item(), weight.grad.item()))
+    except Exception:  # noqa: BLE001 - whatever it is, the host decides, and clips by itself
+        return None
+    return seen

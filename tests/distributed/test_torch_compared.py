@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+
+from scripts import importing
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "torch_compared"
@@ -24,13 +24,8 @@ OF_ONE += ("Twice", "Sparse", "OneNan", "OneInfinity")
 
 @pytest.fixture
 def script(monkeypatch):
-    """Import a module of the script, and forget all of them afterwards."""
-    monkeypatch.syspath_prepend(FOLDER)
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == FOLDER:
-            del sys.modules[name]
+    """Import a module of the script."""
+    yield from importing(FOLDER, monkeypatch)
 
 
 def rows_of_page() -> dict[str, list[str]]:

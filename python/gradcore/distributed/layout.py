@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from gradcore.distributed.ownership import Ownership
 
 L2: Final = ROWS.index("l2")
-SIGNED: Final = ("sum", "sum_imag")
 COUNTED: Final = tuple(ROWS.index(name) for name in ("present", "nan", "posinf", "neginf"))
 """Rows in which replicas have to agree."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import operator
+import re
 from html.parser import HTMLParser
 
 import pytest
 
+import gradcore
 import recorded
 import reports
 from gradcore.page import page_of, write_page
@@ -90,6 +93,14 @@ def test_it_says_which_parameter_when_and_what_to_do():
     assert "<code>mid.weight</code> went bad first" in verdict
     assert "<code>out.weight</code>" in verdict
     assert words in verdict
+
+
+def test_what_it_advises_without_a_check_is_there():
+    page = page_of(recorded.run(recorded.step(0, bad=[0]), recorded.step(1)), title="run")
+
+    advised = re.findall(r"<code>gradcore\.([\w.]+)\(", page.partition("<dl")[0])
+    assert advised == ["monitors.trace_nonfinite"]
+    assert callable(operator.attrgetter(*advised)(gradcore))
 
 
 @pytest.mark.parametrize(

@@ -58,8 +58,8 @@ def _advice(run: Run) -> str:
         if "nonfinite" in found.finding.check:
             return text(found.finding.recommendation)
     return (
-        "Train one batch of that step under <code>gradcore.trace_nonfinite(model)</code>: it names "
-        "the module that turned non-finite first, and what went into it."
+        "Train one batch of that step under <code>gradcore.monitors.trace_nonfinite(model)</code>: "
+        "it names the module that turned non-finite first, and what went into it."
     )
 
 

@@ -91,18 +91,11 @@ def _protect(
         trusted = not (host.event or host.skip)
         rollback.see(guard.parameters, optimizer, guard.steps, trusted=trusted, job=job)
     outcome = Outcome(
-        table=host.table,
+        host=host,
+        decision=decision,
         measured=statistics.measured,
-        factors=host.factors,
-        bound=decision.bound,
-        repair=decision.repair,
         skipped=host.skip,
         restored=host.restore and rollback is not None and rollback.possible,
-        loss=host.loss,
-        parameters=host.parameters,
-        rates=host.rates,
-        unit_norms=host.unit_norms,
-        unit_counts=host.unit_counts,
         loss_scale=unscaling.scale,
         nonfinite_ranks=None if job is None else job.nonfinite_ranks,
     )

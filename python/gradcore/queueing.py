@@ -36,7 +36,8 @@ def queueable(
     be rolled back or ended at once, under a scaler, and where parameters are looked at.
     """
     return (
-        queues(statistics.table.device.type)
+        not statistics.table.is_cpu
+        and queues(statistics.table.device.type)
         and guard.rollback is None
         and unscaling.scale is None
         and "parameter_nonfinite" not in statistics.measured
@@ -114,17 +115,11 @@ def _conclude(
         guard.last.error = wrong
         host = replace(host, factors=ONE, skip=host.skip or told)
     outcome = Outcome(
-        table=host.table,
+        host=host,
+        decision=decision,
         measured=measured,
-        factors=host.factors,
-        bound=decision.bound,
-        repair=decision.repair,
         skipped=host.skip,
         restored=False,
-        loss=host.loss,
-        rates=host.rates,
-        unit_norms=host.unit_norms,
-        unit_counts=host.unit_counts,
     )
     if after is not None and not (host.skip or guard.measuring.knows_the_outcome(decision, host)):
         outcome = replace(outcome, norm_after=norm_of(after))

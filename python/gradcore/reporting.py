@@ -15,7 +15,8 @@ from gradcore.report import Counts, Report
 from gradcore.statistics import ROWS
 
 if TYPE_CHECKING:
-    from gradcore.plan import Bound, Repair
+    from gradcore.decision import Decision
+    from gradcore.fetching import Fetched
 
 L2 = ROWS.index("l2")
 NONFINITE = slice(ROWS.index("nan"), ROWS.index("neginf") + 1)
@@ -27,24 +28,13 @@ NOTHING = Counts()
 class Outcome:
     """What one step measured and did, on the host."""
 
-    table: Table
-    """Float64 ``[len(ROWS), n + 1]``, as measured."""
+    host: Fetched
+    """What was measured, and what gradients were multiplied by."""
+    decision: Decision
+    """Of which bound and repair count."""
     measured: frozenset[str]
-    factors: Table
-    """What gradients were multiplied by: 0-d, ``[n]``, or ``[U]`` for `ScaleUnits`."""
-    bound: Bound
-    repair: Repair
     skipped: bool
     restored: bool
-    loss: float | None
-    parameters: Table | None = None
-    """Float64 ``[4, n + 1]``: NaN, +Inf, -Inf and norm of the parameters, if they were measured."""
-    rates: Table | None = None
-    """Learning rate of each parameter, float64 ``[n]``, NaN for none."""
-    unit_norms: Table | None = None
-    """Norm of each unit as measured, float64 ``[U]``, for `ScaleUnits`."""
-    unit_counts: Table | None = None
-    """Units of each parameter, float64 ``[n]``, for `ScaleUnits`."""
     loss_scale: float | None = None
     nonfinite_ranks: str | None = None
     """Ranks that hold something that is not finite, where there are several."""
@@ -54,15 +44,16 @@ class Outcome:
 
 def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     """Everything a report says, except findings."""
-    table, skipped = outcome.table, outcome.skipped
-    counts = _counted(table)
+    host, decision, skipped = outcome.host, outcome.decision, outcome.skipped
+    table = host.table
+    counts = _counted(table[NONFINITE, -1])
     norm = _norm(outcome, counts)
-    factors = ONE if skipped else outcome.factors
+    factors = ONE if skipped else host.factors
     scale = _smallest(factors)
     clipped_norm = norm
     if outcome.norm_after is not None:
         clipped_norm = outcome.norm_after
-        if not isinstance(outcome.bound, Clamp) and scale > 0.0:
+        if not isinstance(decision.bound, Clamp) and scale > 0.0:
             norm = clipped_norm / scale  # elements beyond `overflow` are finite, and stayed
     elif factors.ndim and scale < 1.0 and math.isfinite(norm):
         # Added up in another order than the measured norm, so it may round to more than that.
@@ -71,15 +62,13 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         clipped_norm = norm if factors.ndim else norm * scale
     clipped = scale < 1.0 or clipped_norm < norm
     first, last_clean = _first_nonfinite(names, table) if counts.total else (None, None)
-    of_parameters = NOTHING
-    if outcome.parameters is not None:
-        of_parameters = Counts(*map(int, outcome.parameters[:3, -1].tolist()))
+    of_parameters = NOTHING if host.parameters is None else _counted(host.parameters[:3, -1])
     repaired = counts.total
     if "parameter_nonfinite" in outcome.measured:
         repaired += of_parameters.total
-    if skipped or isinstance(outcome.repair, Propagate):
+    if skipped or isinstance(decision.repair, Propagate):
         repaired = 0
-    loss_is_finite = outcome.loss is None or math.isfinite(outcome.loss)
+    loss_is_finite = host.loss is None or math.isfinite(host.loss)
     share = 1.0 - counts.total / table[1, -1] if counts.total else 1.0
     ratio = scale
     if math.isfinite(norm):
@@ -96,15 +85,15 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         repaired=repaired,
         skipped=skipped,
         restored=outcome.restored,
-        loss=outcome.loss,
+        loss=host.loss,
         parameters=ParameterTable(
             names,
             table,
-            _of_rows(factors, outcome),
+            _of_rows(factors, host.unit_counts),
             outcome.measured,
-            replaced=isinstance(outcome.repair, Replace),
-            parameter_norms=None if outcome.parameters is None else outcome.parameters[3, :-1],
-            rates=outcome.rates,
+            replaced=isinstance(decision.repair, Replace),
+            parameter_norms=None if host.parameters is None else host.parameters[3, :-1],
+            rates=host.rates,
         ),
         first_nonfinite=first,
         last_clean=last_clean,
@@ -122,45 +111,46 @@ def _smallest(factors: Table) -> float:
     return min(1.0, float(factors.min())) if factors.size else 1.0
 
 
-def _counted(table: Table) -> Counts:
-    """What was not finite in gradients."""
-    counts = table[NONFINITE, -1].tolist()
+def _counted(totals: Table) -> Counts:
+    """How many elements are NaN, +Inf and -Inf."""
+    counts = totals.tolist()
     return Counts(*map(int, counts)) if any(counts) else NOTHING
 
 
 def _norms(outcome: Outcome) -> Table:
     """The norm of each gradient, or of each unit if they have factors, without clipping."""
-    norms = outcome.table[L2, :-1] if outcome.unit_norms is None else outcome.unit_norms
-    if isinstance(outcome.repair, ZeroParameters) and not outcome.skipped:
-        bad = outcome.table[NONFINITE, :-1].sum(0) > 0
-        norms = np.where(bad if outcome.unit_counts is None else bad[_rows(outcome)], 0.0, norms)
+    host = outcome.host
+    norms = host.table[L2, :-1] if host.unit_norms is None else host.unit_norms
+    if isinstance(outcome.decision.repair, ZeroParameters) and not outcome.skipped:
+        bad = host.table[NONFINITE, :-1].sum(0) > 0
+        norms = np.where(
+            bad if host.unit_counts is None else bad[_rows(host.unit_counts)], 0.0, norms
+        )
     return norms
 
 
-def _rows(outcome: Outcome) -> npt.NDArray[np.intp]:
+def _rows(counts: Table) -> npt.NDArray[np.intp]:
     """Which parameter each unit is of."""
-    counts = outcome.unit_counts
-    assert counts is not None  # noqa: S101 - for mypy
     return np.repeat(np.arange(counts.size), counts.astype(np.intp))
 
 
-def _of_rows(factors: Table, outcome: Outcome) -> Table:
+def _of_rows(factors: Table, counts: Table | None) -> Table:
     """The factor of each parameter: the smallest of its units, if they have some."""
-    if outcome.unit_counts is None or not factors.ndim:
+    if counts is None or not factors.ndim:
         return factors
-    smallest = np.ones(outcome.unit_counts.size)
-    np.minimum.at(smallest, _rows(outcome), factors)
+    smallest = np.ones(counts.size)
+    np.minimum.at(smallest, _rows(counts), factors)
     return smallest
 
 
 def _norm(outcome: Outcome, counts: Counts) -> float:
     """The joint norm likewise."""
     if counts.total and not outcome.skipped:
-        if isinstance(outcome.repair, Propagate):
+        if isinstance(outcome.decision.repair, Propagate):
             return math.nan if counts.nan else math.inf
-        if isinstance(outcome.repair, ZeroParameters):
+        if isinstance(outcome.decision.repair, ZeroParameters):
             return _euclidean(_norms(outcome))
-    return float(outcome.table[L2, -1])
+    return float(outcome.host.table[L2, -1])
 
 
 def _euclidean(norms: Table) -> float:

@@ -57,6 +57,13 @@ def test_a_skip_leaves_parameters_state_and_gradients_as_they_were(device, optim
     assert not same(before, run.parameters())
 
 
+def test_norms_of_parameters_are_told_of_a_step_that_nobody_waited_for(device):
+    there, here = (Run(where, FUSED["SGD"], needs="parameter_l2") for where in (device, "cpu"))
+
+    wanted = [row.parameter_norm for row in here.step().parameters]
+    assert [row.parameter_norm for row in there.step().parameters] == pytest.approx(wanted)
+
+
 def test_watchers_see_a_report_a_step_later_in_order_and_the_last_one_at_the_end(device):
     kept = Kept()
     run = Run(device, FUSED["SGD"], sinks=[kept])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -29,6 +30,16 @@ KINDS: Final = {
 """The annotation of each field that is kept."""
 
 
+def _values(name: str) -> tuple[str, ...]:
+    if KINDS[name] == "Counts":
+        return tuple(f"{name}.{part.name}" for part in fields(Counts))
+    return (name, name) if KINDS[name] == "float | None" else (name,)
+
+
+VALUES: Final = attrgetter(*(value for name in KINDS for value in _values(name)))
+"""What a report holds for each column; for a flag, what it is about."""
+
+
 def _columns(name: str) -> tuple[str, ...]:
     if KINDS[name] == "Counts":
         prefix = "" if name == "nonfinite" else f"{name}_"
@@ -42,6 +53,10 @@ COLUMN: Final = {name: i for i, name in enumerate(COLUMNS)}
 NAMES: Final = tuple(name for name, kind in KINDS.items() if kind == "str | None")
 """Columns that hold the number of a parameter's name, -1 for None."""
 
+NAMED: Final = tuple(COLUMN[name] for name in NAMES)
+OPTIONAL: Final = tuple(COLUMN[name] for name, kind in KINDS.items() if kind == "float | None")
+"""Where those are, and numbers that may be None, each before the flag that says so."""
+
 FIELDS: Final = tuple(name for name in COLUMNS if name not in NAMES and not name.startswith("has_"))
 """Columns that are numbers or flags; None is NaN there."""
 
@@ -51,15 +66,14 @@ MEASURED: Final = tuple(name for name, kind in KINDS.items() if kind.startswith(
 
 def row_of(report: Report, number: Callable[[str | None], int]) -> list[float]:
     """One row; ``number`` gives the number of a parameter's name."""
-    row: list[float] = []
-    for name, kind in KINDS.items():
-        value = getattr(report, name)
-        if kind == "Counts":
-            row += (value.nan, value.posinf, value.neginf)
-        elif kind == "float | None":
-            row += (math.nan, 0.0) if value is None else (value, 1.0)
-        else:
-            row.append(number(value) if kind == "str | None" else value)
+    row = list(VALUES(report))
+    for i in NAMED:
+        row[i] = number(row[i])
+    for i in OPTIONAL:
+        given = row[i] is not None
+        row[i + 1] = given
+        if not given:
+            row[i] = math.nan
     return row
 
 

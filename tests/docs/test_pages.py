@@ -6,11 +6,14 @@ import contextlib
 import doctest
 import io
 import re
+import shlex
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+
+from gradcore.cli import MISUSED, main
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -33,18 +36,31 @@ WITH_SCRIPTS = [page for page in PAGES if any(is_script(*block) for block in blo
 
 
 @pytest.mark.parametrize("page", WITH_SCRIPTS, ids=lambda page: page.stem)
-def test_the_scripts_run_in_order_and_print_the_text_that_follows(page, tmp_path, monkeypatch):
+def test_the_scripts_and_commands_run_in_order_and_print_the_text_that_follows(
+    page, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT / "plugins" / "gradcore-strategies" / "src")
     torch.manual_seed(0)
     names: dict[str, object] = {}
     for (language, code), (following, shown) in pairwise([*blocks(page), ("", "")]):
-        if not is_script(language, code):
-            continue
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            exec(code, names)  # noqa: S102 - it is our page
-        assert printed.getvalue() == (shown if following == "text" else "")
+            if is_script(language, code):
+                exec(code, names)  # noqa: S102 - it is our page
+            elif language in {"sh", "shell"}:
+                carry_out(code)
+            else:
+                continue
+        if following == "text" or language == "python":
+            assert printed.getvalue() == (shown if following == "text" else "")
+
+
+def carry_out(code: str) -> None:
+    """Run the lines of a shell that are gradcore's, which must be able to begin."""
+    for line in code.splitlines():
+        if line.startswith("gradcore "):
+            assert main(shlex.split(line, comments=True)[1:]) < MISUSED, line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

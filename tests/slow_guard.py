@@ -19,7 +19,7 @@ OVERFLOW = 1e6
 
 POLICIES: dict[str, dict[str, Any]] = {
     "propagate": {},
-    "detect": {},
+    "detect": {"overflow": OVERFLOW},
     "raise": {},
     "zero": {"overflow": OVERFLOW},
     "replace": dict(zip(("nan", "posinf", "neginf"), REPLACEMENT, strict=True)),

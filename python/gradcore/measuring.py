@@ -123,16 +123,23 @@ class Measuring:
         return replace(statistics, trusted=statistics.trusted & value.isfinite(), loss=value)
 
     def knows_the_outcome(self, decision: Decision, host: Fetched) -> bool:
-        """Whether the norm that a plan leaves follows from what was measured.
+        """Whether the norm that a plan leaves follows from the one before.
 
-        It does not where elements were clamped, and where ones beyond ``overflow`` stay.
+        It does not where elements are clamped, nor where ones stay that are in no norm of a
+        parameter, which have a factor each.
         """
-        finite = not any(host.table[2:5, -1].tolist())
         if isinstance(decision.bound, Clamp):
             largest = host.table[ROWS.index("max_abs"), -1]
-            return bool(largest <= decision.bound.limit) and finite
-        stays = isinstance(decision.repair, Propagate) and not finite
-        return not (stays and self.overflow < math.inf)
+            return bool(largest <= decision.bound.limit) and not host.table[2:5, -1].any()
+        return not (host.factors.ndim and self.leaves_large(decision, host))
+
+    def leaves_large(self, decision: Decision, host: Fetched) -> bool:
+        """Whether elements beyond ``overflow`` may stay, which are in no norm of statistics."""
+        return self.may_leave_large(decision) and bool(host.table[2:5, -1].any())
+
+    def may_leave_large(self, decision: Decision) -> bool:
+        """The same where the statistics are not known yet."""
+        return isinstance(decision.repair, Propagate) and self.overflow < math.inf
 
     def found(self, host: Fetched, again: Callable[[], float]) -> bool:
         """Whether a gradient holds NaN or infinity, rather than elements beyond ``overflow``.

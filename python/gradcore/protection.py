@@ -117,6 +117,7 @@ def _protect(
     table = measured.table
     if job is not None:
         table, decision = job.own(measured, statistics, decision)
+    outcome.norm_before = again() * factor if measuring.leaves_large(decision, host) else None
     bound, repair, factors = folded(decision, factor)
     core.apply_(
         parameters.tensors,
@@ -129,8 +130,9 @@ def _protect(
     )
     of_parameters = measured.parameters_table if bad else None
     _repair(parameters.tensors, of_parameters, decision.repair)
-    if not measuring.knows_the_outcome(decision, host):
-        report = report_of(guard.steps, names, replace(outcome, norm_after=again()))
+    outcome.norm_after = None if measuring.knows_the_outcome(decision, host) else again()
+    if (outcome.norm_before, outcome.norm_after) != (None, None):
+        report = report_of(guard.steps, names, outcome)
     return report
 
 
@@ -153,7 +155,7 @@ def _fetched(
     if statistics.table.is_cpu:
         host = fetch(statistics, decision, loss if job is None else statistics.loss, rates)
     else:
-        host, _ = Sent(statistics, decision, rates, None).fetched()
+        host, _, _ = Sent(statistics, decision, rates).fetched()
     return host if job is None else job.judged(decision, host)
 
 

@@ -13,7 +13,7 @@ from gradcore.awaited import UNFINISHED, Awaited
 from gradcore.errors import PluginError
 from gradcore.fetching import ONE, require_factors
 from gradcore.measuring import norm_of
-from gradcore.plan import Clamp, Propagate
+from gradcore.plan import Clamp
 from gradcore.reporting import Outcome, report_of
 from gradcore.sending import Sent, queues
 from gradcore.watching import show
@@ -63,6 +63,8 @@ def queued(
     if factors is not None:
         wrong = ((factors >= 0.0) & (factors <= 1.0)).all().logical_not()
         skip = wrong if skip is None else skip | wrong
+    large = measuring.may_leave_large(decision)
+    before = core.measure_table(tensors, ()) if large else None
     core.apply_(
         tensors,
         statistics.table,
@@ -77,17 +79,16 @@ def queued(
     if told and skip is not None:
         # A zero or a one, and nothing else: fused optimizers ask whether it is 1.
         unscaling.found_inf = skip.to(torch.float32)
-    stays = isinstance(decision.repair, Propagate) and measuring.overflow < float("inf")
     after = None
-    if isinstance(decision.bound, Clamp) or stays:  # the norm does not follow from the rest
-        after = core.measure_table(tensors, ())
+    if isinstance(decision.bound, Clamp) or (large and factors is not None and factors.ndim):
+        after = core.measure_table(tensors, ())  # the norm may not follow from the rest
     conclude = partial(
         _conclude,
         guard,
         guard.steps,
         decision,
         statistics.measured,
-        Sent(statistics, decision, rates, after),
+        Sent(statistics, decision, rates, before, after),
         told=told,
         looking=guard.steps % guard.every == 0,
     )
@@ -108,7 +109,7 @@ def _conclude(
     looking: bool,
 ) -> Report:
     """The report of a step that is over, shown to everybody; the guard owes what it demands."""
-    host, after = sent.fetched()
+    host, before, after = sent.fetched()
     try:
         require_factors(host.factors, guard.clip or guard.nonfinite)
     except PluginError as wrong:
@@ -121,8 +122,11 @@ def _conclude(
         skipped=host.skip,
         restored=False,
     )
-    if after is not None and not (host.skip or guard.measuring.knows_the_outcome(decision, host)):
-        outcome = replace(outcome, norm_after=norm_of(after))
+    if not host.skip:
+        if before is not None and guard.measuring.leaves_large(decision, host):
+            outcome.norm_before = norm_of(before)
+        if after is not None and not guard.measuring.knows_the_outcome(decision, host):
+            outcome.norm_after = norm_of(after)
     report = report_of(step, guard.names, outcome)
     error = guard.streak.see(report, event=host.event, stop=False)
     guard.last.error = guard.last.error or error

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcore.parameter_table import ParameterTable, Table
-from gradcore.plan import Clamp, Propagate, Replace, ZeroParameters
+from gradcore.plan import Propagate, Replace, ZeroParameters
 from gradcore.report import Counts, Report
 from gradcore.statistics import ROWS
 
@@ -38,6 +38,8 @@ class Outcome:
     loss_scale: float | None = None
     nonfinite_ranks: str | None = None
     """Ranks that hold something that is not finite, where there are several."""
+    norm_before: float | None = None
+    """The norm as it was measured before anything, where elements beyond ``overflow`` stay."""
     norm_after: float | None = None
     """The norm as it was measured after everything, where it does not follow from the rest."""
 
@@ -53,8 +55,6 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     clipped_norm = norm
     if outcome.norm_after is not None:
         clipped_norm = outcome.norm_after
-        if not isinstance(decision.bound, Clamp) and scale > 0.0:
-            norm = clipped_norm / scale  # elements beyond `overflow` are finite, and stayed
     elif factors.ndim and scale < 1.0 and math.isfinite(norm):
         # Added up in another order than the measured norm, so it may round to more than that.
         clipped_norm = min(norm, _euclidean(_norms(outcome) * factors))
@@ -145,6 +145,8 @@ def _of_rows(factors: Table, counts: Table | None) -> Table:
 
 def _norm(outcome: Outcome, counts: Counts) -> float:
     """The joint norm likewise."""
+    if outcome.norm_before is not None:
+        return outcome.norm_before
     if counts.total and not outcome.skipped:
         if isinstance(outcome.decision.repair, Propagate):
             return math.nan if counts.nan else math.inf

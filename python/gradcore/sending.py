@@ -62,7 +62,12 @@ class Sent:
     """
 
     def __init__(
-        self, statistics: Statistics, decision: Decision, rates: Rates | None, after: Tensor | None
+        self,
+        statistics: Statistics,
+        decision: Decision,
+        rates: Rates | None,
+        before: Tensor | None = None,
+        after: Tensor | None = None,
     ) -> None:
         units = statistics.per_unit if isinstance(decision.bound, ScaleUnits) else None
         measured = statistics.parameters_table
@@ -73,19 +78,19 @@ class Sent:
             decision.factors,
             None if measured is None else measured[OF_PARAMETERS],
             *((None, None) if units is None else (units.l2, units.counts)),
-            after,
+            *(before, after),
             ~statistics.trusted,
             *(decision.skip, decision.stop, decision.restore),
             *(() if rates is None else rates.of_groups),
         ]
         self._copy = Copy([p for p in self._parts if isinstance(p, Tensor) and not p.is_cpu])
 
-    def fetched(self) -> tuple[Fetched, Table | None]:
-        """The numbers, and the table ``after`` everything if one was sent along."""
+    def fetched(self) -> tuple[Fetched, Table | None, Table | None]:
+        """The numbers, and the tables ``before`` and ``after`` everything if they were sent."""
         sent = iter(self._copy.wait())
         parts = [_on_the_host(part, sent) for part in self._parts]
-        table, loss, factors, parameters, norms, counts, after = parts[:7]
-        event, skip, stop, restore = (flag is not None and bool(flag) for flag in parts[7:11])
+        table, loss, factors, parameters, norms, counts, before, after = parts[:8]
+        event, skip, stop, restore = (flag is not None and bool(flag) for flag in parts[8:12])
         assert table is not None  # noqa: S101 - for mypy
         fetched = Fetched(
             table,
@@ -96,11 +101,11 @@ class Sent:
             stop,
             restore,
             parameters,
-            None if self._rates is None else self._rates.of_parameters(parts[11:]),
+            None if self._rates is None else self._rates.of_parameters(parts[12:]),
             norms,
             counts,
         )
-        return fetched, after
+        return fetched, before, after
 
 
 def _on_the_host(part: Tensor | float | None, sent: Iterator[Table]) -> Table | None:

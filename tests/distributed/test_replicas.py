@@ -86,3 +86,23 @@ def test_stages_with_different_parameters_or_no_gradients_add_up(tmp_path):
     assert ranks[0] == ranks[1] == ranks[2]
     squares = 3 * 1.0 + 5 * (1.0 + 4.0 + 9.0) + 4 * 4.0  # the embedding of two stages once
     assert ranks[0][1:] == [pytest.approx(squares**0.5, rel=1e-12), 7]
+
+
+LARGE = """
+weight, other = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
+weight.grad, other.grad = torch.tensor([3e6 if rank else 0.0, 4.0]), torch.tensor([12.0])
+named = [(f"stage{rank}", weight), (f"last{rank}", other)]
+guard = gradcore.Guard(named, clip=("per_parameter_norm", {"max_norm": 1.0}),
+    nonfinite=("detect", {"overflow": 1e6}), process_group=dist.group.WORLD)
+report = guard.apply()
+result = [report.norm, report.clipped_norm, report.nonfinite.total]
+"""
+
+
+def test_the_norm_of_all_ranks_is_of_large_elements_that_stay(tmp_path):
+    first, second = processes.both(TRAINING + LARGE, tmp_path)
+
+    assert first == second
+    assert first[0] == pytest.approx((3e6**2 + 2 * 4.0**2 + 2 * 12.0**2) ** 0.5, rel=1e-12)
+    assert first[1] == pytest.approx((0.75e6**2 + 4 * 1.0**2) ** 0.5, rel=1e-6)
+    assert first[2] == 1

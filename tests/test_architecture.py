@@ -90,7 +90,8 @@ MAY_IMPORT = {
     "sending": "fetching plan torch",
     "queueing": "awaited core errors fetching measuring plan reporting sending torch watching",
     "protection": "core decision fetching plan queueing reporting sending torch unscaling",
-    "guard": "amp attachment awaited binding checkpoint config distributed.across history"
+    "beginning": "amp attachment",
+    "guard": "attachment awaited beginning binding checkpoint config distributed.across history"
     " measuring options parameters protection registry rollback streak validation watching",
     "stepping": "attachment errors guard torch",
     "config": "discovery errors guard stepping",

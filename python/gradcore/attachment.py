@@ -47,11 +47,13 @@ class Attachment:
         if self.guard.stepping is optimizer:  # guard.step() has done it already
             return None
         if getattr(optimizer, "grad_scale", None) is not None:
-            raise GradcoreError(
+            error = GradcoreError(
                 "A GradScaler hands its scaled gradients to a fused optimizer, so they cannot be "
                 "guarded in the step. Call guard.step(optimizer, scaler=scaler) in place of "
                 "scaler.step(optimizer), or scaler.unscale_(optimizer) before it."
             )
+            self.guard.across.refuse(self.guard, error)
+            raise error
         # The optimizer itself is the first argument, a closure the second.
         if len(arguments) > 1 and arguments[1] is not None:
             closure = self._guarded(arguments[1], optimizer)
@@ -92,9 +94,9 @@ def attach(guard: Guard, optimizer: Optimizer) -> Attachment:
     return existing or Attachment(guard, optimizer)
 
 
-def require_steppable(guard: Guard, optimizer: Optimizer) -> None:
+def require_steppable(guard: Guard, optimizer: Optimizer | None) -> None:
     """Raise unless this guard can step the optimizer from outside."""
-    require_one_evaluation(optimizer)
+    optimizer = require_one_evaluation(optimizer)
     require_no_other(guard, optimizer)
     require_no_closure(optimizer)
     guard.parameters.cover(optimizer)
@@ -111,7 +113,7 @@ def require_no_other(guard: Guard, optimizer: Optimizer) -> Attachment | None:
     return existing
 
 
-def require_one_evaluation(optimizer: Optimizer) -> None:
+def require_one_evaluation(optimizer: Optimizer | None) -> Optimizer:
     """Raise `TypeError` for what is no optimizer, or evaluates its closure several times a step."""
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise TypeError(
@@ -123,6 +125,7 @@ def require_one_evaluation(optimizer: Optimizer) -> None:
             "LBFGS evaluates the loss several times within one step, so a step cannot be guarded "
             "from outside. Call guard.apply(loss=loss) at the end of its closure instead."
         )
+    return optimizer
 
 
 def require_no_closure(optimizer: Optimizer) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradcore import checkpoint
-from gradcore.amp import unscaling
-from gradcore.attachment import Attachment, attach, require_steppable
+from gradcore.attachment import Attachment, attach
 from gradcore.awaited import Last, pending
+from gradcore.beginning import begun
 from gradcore.binding import Binding
 from gradcore.distributed.across import Across
 from gradcore.history import History
@@ -158,8 +158,7 @@ class Guard:
                 guard attached; or the scaler was used out of order.
             TypeError: A gradient cannot be measured, or the optimizer needs a closure.
         """
-        require_steppable(self, optimizer)
-        step = unscaling(scaler, optimizer, repairs=True)
+        step = begun(self, optimizer, scaler, steps=True)
         report = protect(self, loss, optimizer, step)
         if pending(report) or not report.skipped:
             self.stepping = optimizer
@@ -186,8 +185,8 @@ class Guard:
         With ``scaler``, which needs it, this stands for ``scaler.unscale_(optimizer)``: a step that
         ``scaler.step()`` is not going to take is a skip, whatever the policy.
         """
-        self.parameters.cover(optimizer)
-        report = protect(self, loss, optimizer, unscaling(scaler, optimizer, repairs=False))
+        step = begun(self, optimizer, scaler, steps=False)
+        report = protect(self, loss, optimizer, step)
         if not pending(report) and report.skipped:
             for parameter in self.parameters.tensors:
                 parameter.grad = None

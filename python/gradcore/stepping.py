@@ -64,14 +64,11 @@ def safe_step(
         >>> print(safe_step(optimizer, max_norm=1.0))
         step 0: norm 4 -> 1
     """
-    if guard is None:
-        guard = _guard_of(optimizer, options)
-    elif not isinstance(guard, Guard):
-        raise TypeError(f"guard must be a Guard; got a {type(guard).__name__}.")
-    elif options:
-        raise ValueError(
-            f"guard is given, so {', '.join(sorted(options))} would be ignored: give it to Guard."
-        )
+    try:
+        guard = _given_or_made(guard, optimizer, options)
+    except Exception as error:
+        _refuse(optimizer, guard, options, error)
+        raise
     return guard.step(optimizer, loss=loss, scaler=scaler)
 
 
@@ -100,6 +97,27 @@ def safe_backward(loss: Tensor, guard: Guard) -> Report:
         )
     loss.backward()  # type: ignore[no-untyped-call]
     return guard.apply(loss=loss)
+
+
+def _given_or_made(guard: Guard | None, optimizer: Optimizer, options: dict[str, Any]) -> Guard:
+    if guard is None:
+        return _guard_of(optimizer, options)
+    if not isinstance(guard, Guard):
+        raise TypeError(f"guard must be a Guard; got a {type(guard).__name__}.")
+    if options:
+        raise ValueError(
+            f"guard is given, so {', '.join(sorted(options))} would be ignored: give it to Guard."
+        )
+    return guard
+
+
+def _refuse(optimizer: Optimizer, guard: object, options: dict[str, Any], error: Exception) -> None:
+    """Tell other ranks, if there are any, of options that no guard can be made with."""
+    if not isinstance(guard, Guard):
+        known = getattr(optimizer, ATTRIBUTE, None)
+        group = options.get("process_group")
+        guard = known[-1][1] if known else Guard(optimizer, process_group=group)
+    guard.across.refuse(guard, error)
 
 
 def _guard_of(optimizer: Optimizer, options: dict[str, Any]) -> Guard:

@@ -54,13 +54,13 @@ weight.grad = weight.clone()
 named = [*net.named_parameters(), ("weight", weight)]
 step = lambda: gradcore.Guard(named, max_norm=0.1, process_group=world).apply()
 """,
-        "Rank 1 could not measure. TypeError: The gradient of 'weight' cannot be measured",
+        "Rank 1 could not take its step. TypeError: The gradient of 'weight' cannot be measured",
     ),
     "loss": (
         """
 step = lambda: gradcore.safe_step(optimizer, loss=torch.ones(1 + rank), process_group=world)
 """,
-        "Rank 1 could not measure. ValueError: loss must be one number",
+        "Rank 1 could not take its step. ValueError: loss must be one number",
     ),
     "frozen": (
         """

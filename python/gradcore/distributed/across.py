@@ -43,6 +43,16 @@ class Across:
             self._seen = guard.parameters.tensors
         return self._job
 
+    def refuse(self, guard: Guard, error: Exception) -> None:
+        """Tell the other ranks, if there are any, that this one cannot take its step.
+
+        Raises:
+            DistributedError: There are, and they raise it too.
+        """
+        job = self.job(guard)
+        if job is not None:
+            job.refuse(error)
+
     def _look(self, guard: Guard) -> None:
         if self._job is not None:
             self._job.see_parameters()

@@ -15,7 +15,7 @@ from gradcore.distributed.vector import Vector
 from gradcore.errors import DistributedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import torch
     from torch.distributed import ProcessGroup
@@ -40,17 +40,27 @@ def agree(
     measuring: Measuring,
     configuration: Mapping[str, str],
     group: ProcessGroup,
+    trouble: Exception | None,
 ) -> Agreement:
     """Find out who owns what, with everyone.
 
+    Args:
+        shards: What this rank holds.
+        measuring: Of its guard.
+        configuration: Of its guard too.
+        group: The ranks.
+        trouble: Why this rank cannot take its step.
+
     Raises:
-        DistributedError: Ranks differ in what they hold, or in configuration; the same on all.
+        DistributedError: A rank cannot take its step, or ranks differ in what they hold, or in
+            configuration; the same on all.
     """
     rank, ranks = dist.get_rank(group), dist.get_world_size(group)
     devices = {tensor.device.type for tensor in shards.tensors}
     pending = told_of(shards.names, shards.parameters)
     mine = (held_by(shards.names, shards.parameters), pending, configuration, devices)
-    everyone = gathered(mine, group)
+    everyone, troubles = zip(*gathered((mine, in_words(trouble)), group), strict=True)
+    require_success(troubles, trouble)
     unlike = difference([each for _, _, each, _ in everyone])
     if unlike is not None:
         raise DistributedError(unlike)
@@ -59,3 +69,15 @@ def agree(
     vector = Vector(measuring.ever, own, rank, ranks, measuring.norm_type)
     kinds = sorted(set().union(*(kinds for *_, kinds in everyone)))
     return Agreement(own, partials, vector, device_of(group, kinds))
+
+
+def in_words(error: Exception | None) -> str | None:
+    """What other ranks are told of an error of this one."""
+    return None if error is None else f"{type(error).__name__}: {error}"
+
+
+def require_success(errors: Sequence[str | None], here: Exception | None) -> None:
+    """Raise the error of the first rank that has one on all ranks: one of ``here`` is its cause."""
+    for rank, words in enumerate(errors):
+        if words is not None:
+            raise DistributedError(f"Rank {rank} could not take its step. {words}") from here

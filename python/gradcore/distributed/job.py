@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from gradcore import core
-from gradcore.distributed.agreement import Agreement, agree
+from gradcore.distributed.agreement import Agreement, agree, in_words, require_success
 from gradcore.distributed.configuration import configuration_of, difference, digest_of
 from gradcore.distributed.head import Head, Said
 from gradcore.distributed.ownership import gathered
+from gradcore.distributed.part import judged, part_of
 from gradcore.distributed.shards import Shards
 from gradcore.distributed.squares import join, split
 from gradcore.distributed.vector import NONFINITE, bad_elements, empty_table
-from gradcore.errors import DistributedError, GradcoreError
-from gradcore.plan import Propagate, Scale, ZeroParameters
+from gradcore.errors import DistributedError
 from gradcore.statistics import OF_UNITS, ROWS, Statistics
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from gradcore.distributed.partials import Summed
     from gradcore.fetching import Fetched
     from gradcore.guard import Guard
-    from gradcore.parameter_table import Table
 
 L2 = ROWS.index("l2")
 
@@ -54,7 +53,7 @@ class Job:
         self._rank, self._ranks = dist.get_rank(group), dist.get_world_size(group)
         self._agreement: Agreement | None = None
         self._stale = self._differing = False
-        self._failure: str | None = None
+        self._failure: Exception | None = None
         self._trouble: Exception | None = None
         self._scaling = "None"
         self.nonfinite_ranks: str | None = None
@@ -94,9 +93,19 @@ class Job:
         self._trouble, unscaling.together = None, True
         try:
             begin()
-        except (GradcoreError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, other ranks wait for this one
             self._trouble = error
         self._scaling = f"scale={unscaling.scale}, factor={unscaling.factor}"
+
+    def refuse(self, error: Exception) -> NoReturn:
+        """Take part in a step that this rank cannot take, so that none waits for it.
+
+        Raises:
+            DistributedError: On all ranks.
+        """
+        self.due, self._trouble = 0, error
+        self.measured(partial(self._guard.measuring, self.shards, None, looking=False))
+        raise error  # which is not reached: what is measured is not asked for
 
     def measured(self, measure: Callable[[], Statistics]) -> tuple[Statistics, Statistics]:
         """Measure what this rank holds, and add it up with what other ranks do.
@@ -137,35 +146,14 @@ class Job:
         )
 
     def judged(self, decision: Decision, host: Fetched) -> Fetched:
-        """What the host knows, in the rows of the job.
-
-        Where replicas differ in what is not finite no repair leaves them alike, so the step is
-        skipped, unless such elements are to be let through.
-        """
-        rates = None if host.rates is None else self._spread(host.rates)
-        differing = self._differing and not isinstance(decision.repair, Propagate)
-        return replace(host, rates=rates, skip=host.skip or differing)
+        """What the host knows, in the rows of the job."""
+        return judged(self._agreed.own, decision, host, differing=self._differing)
 
     def own(
         self, local: Statistics, joined: Statistics, decision: Decision
     ) -> tuple[Tensor, Decision]:
-        """The part of a decision that this rank carries out, and the table to repair by.
-
-        That says what this rank saw; or where parameters go as a whole, what all ranks did.
-        """
-        table, columns = local.table, self._agreed.own.columns
-
-        def rows(factors: Tensor) -> Tensor:
-            return (factors[columns] if factors.ndim else factors).to(table.device)
-
-        if isinstance(decision.repair, ZeroParameters):
-            table = table.clone()
-            table[NONFINITE, :-1] = joined.table[NONFINITE][:, columns].to(table)
-        bound, shrink = decision.bound, decision.shrink
-        if isinstance(bound, Scale):
-            bound = Scale(rows(bound.factors))
-        shrink = None if shrink is None else rows(shrink)
-        return table, replace(decision, bound=bound, shrink=shrink)
+        """The table to repair by, and the part of a decision that this rank carries out."""
+        return part_of(self._agreed.own, local, joined, decision)
 
     def norm(self) -> float:
         """The joint norm as it is now, NaN or infinite if an element is: a second all-reduce."""
@@ -192,16 +180,15 @@ class Job:
         """Measure and add up; an error of this rank waits until all ranks know of it."""
         agreed, parameters = self._agreed, self.shards.parameters
         summed = agreed.partials.reduce(parameters)
-        self._failure = None
-        try:
-            if self._trouble is not None:
-                raise self._trouble
-            complete = self.shards.take_gradients(summed.values)
-            self._stale |= not complete or agreed.partials.missed(parameters)
-            local = measure()
-        except (GradcoreError, TypeError, ValueError) as error:
-            self._failure = f"{type(error).__name__}: {error}"
-            local = Statistics(empty_table(len(self.shards.tensors)), torch.tensor(False))
+        self._failure = self._trouble
+        local = Statistics(empty_table(len(self.shards.tensors)), torch.tensor(False))
+        if self._failure is None:
+            try:
+                complete = self.shards.take_gradients(summed.values)
+                self._stale |= not complete or agreed.partials.missed(parameters)
+                local = measure()
+            except Exception as error:  # noqa: BLE001 - as in `begin`
+                self._failure = error
         void = self._failure is not None or self._stale
         said = Said(
             digest=digest_of(configuration),
@@ -215,15 +202,14 @@ class Job:
         return local, summed, agreed.vector.head(sums), sums
 
     def _agree(self, configuration: dict[str, str]) -> None:
-        self._agreement = agree(self.shards, self._guard.measuring, configuration, self._group)
+        measuring, trouble = self._guard.measuring, self._trouble
+        self._agreement = agree(self.shards, measuring, configuration, self._group, trouble)
         self._stale = False
 
-    def _fail(self, configuration: dict[str, str]) -> None:
+    def _fail(self, configuration: dict[str, str]) -> NoReturn:
         """Raise the same error everywhere: one more collective, since training ends here."""
-        everyone = gathered((self._failure, configuration), self._group)
-        for rank, (failure, _) in enumerate(everyone):
-            if failure is not None:
-                raise DistributedError(f"Rank {rank} could not measure. {failure}")
+        everyone = gathered((in_words(self._failure), configuration), self._group)
+        require_success([failure for failure, _ in everyone], self._failure)
         unlike = difference([configuration for _, configuration in everyone])
         raise DistributedError(unlike or "Ranks differed in configuration.")
 
@@ -234,9 +220,3 @@ class Job:
                 f"{name!r} has a gradient on some of the ranks that hold it and none on others, so "
                 "that they would step apart. Freeze it on all ranks or on none."
             )
-
-    def _spread(self, values: Table) -> Table:
-        """Of this rank's parameters, among those of the job: NaN for others."""
-        spread = np.full(len(self.names), np.nan)
-        spread[self._agreed.own.columns.numpy()] = values
-        return spread

@@ -1,4 +1,4 @@
-"""One rank of a case: `python rank.py CASE RANK STORE SECONDS`; run by `running.py`.
+"""One rank of a case, in a process of its own that `running.py` starts.
 
 Each line of its output is a side and what this rank says of it.  A rank that is not done with a
 side after so many seconds ends with a traceback of where it waits.
@@ -10,10 +10,9 @@ import faulthandler
 import json
 import logging
 import os
-import sys
 import traceback
 from datetime import timedelta
-from typing import NoReturn
+from pathlib import Path
 
 import torch
 from case import SIDES
@@ -21,7 +20,19 @@ from cases import CASES
 from torch import distributed as dist
 
 
-def main(name: str, rank: int, store: str, seconds: float) -> NoReturn:
+def main(name: str, rank: int, folder: Path, seconds: float) -> None:
+    """Say all sides of a case; what is written goes to files in the folder."""
+    for number, kind in ((1, "out"), (2, "err")):
+        os.dup2(os.open(folder / f"{rank}.{kind}", os.O_WRONLY | os.O_CREAT), number)
+    try:
+        say(name, rank, folder / "store", seconds)
+    except BaseException:  # noqa: BLE001 - it is said, and the process ends at once
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)  # gloo's threads sometimes abort a process that is taken down
+
+
+def say(name: str, rank: int, store: Path, seconds: float) -> None:
     """Say all sides of a case."""
     logging.getLogger("gradcore").setLevel(logging.ERROR)  # the table says it
     torch.set_num_threads(1)
@@ -41,13 +52,3 @@ def main(name: str, rank: int, store: str, seconds: float) -> NoReturn:
         print(json.dumps([side, said]), flush=True)
         dist.barrier()  # a rank that raised waits here for the others, until they are stopped
     dist.barrier()
-    os._exit(0)  # gloo's threads sometimes abort a process that is taken down
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1], int(sys.argv[2]), sys.argv[3], float(sys.argv[4]))
-    except BaseException:  # noqa: BLE001 - it is said, and the process ends at once
-        traceback.print_exc()
-        sys.stderr.flush()
-        os._exit(1)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+import multiprocessing
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from case import SIDES, Case
+from rank import main
+
+FORKED: Final = multiprocessing.get_context("forkserver")
+"""Starts ranks, from a process that has imported torch: most cases take less time than that."""
+FORKED.set_forkserver_preload(
+    ["torch._dynamo", "torch.distributed.tensor.parallel", "torch.distributed.fsdp", "gradcore"]
+)
 
 SECONDS: Final = 10
 """After so long a rank is taken to hang."""
@@ -59,29 +65,28 @@ def run(case: type[Case], seconds: float = SECONDS) -> Told:
 def by_rank(case: type[Case], seconds: float) -> list[dict[str, str]]:
     """What each rank said, by side; a side on which it hung is not there."""
     with tempfile.TemporaryDirectory() as folder:
-        processes = [
-            subprocess.Popen(  # noqa: S603 - our own script
-                [
-                    *(sys.executable, str(Path(__file__).with_name("rank.py"))),
-                    *(case.__name__, str(rank), str(Path(folder, "store")), str(seconds)),
-                ],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
+        ranks = [
+            FORKED.Process(target=main, args=(case.__name__, rank, Path(folder), seconds))
             for rank in range(case.ranks)
         ]
         try:
-            outputs = [process.communicate(timeout=START) for process in processes]
+            for rank in ranks:
+                rank.start()
+            for rank in ranks:
+                rank.join(START)
         finally:
-            for process in processes:
-                process.kill()
+            for rank in ranks:
+                rank.kill()
+        said, errors = (
+            [Path(folder, f"{i}.{kind}").read_text("utf-8") for i in range(case.ranks)]
+            for kind in ("out", "err")
+        )
     # Where one rank is stopped the connection of the others breaks.
-    hung = any("Timeout (" in errors for _, errors in outputs)
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        if process.returncode and not hung:
-            raise RuntimeError(f"A rank of {case.__name__} broke down:\n{errors}")
-    return [dict(map(json.loads, output.splitlines())) for output, _ in outputs]
+    hung = any("Timeout (" in each for each in errors)
+    for rank, each in zip(ranks, errors, strict=True):
+        if rank.exitcode and not hung:
+            raise RuntimeError(f"A rank of {case.__name__} broke down:\n{each}")
+    return [dict(map(json.loads, each.splitlines())) for each in said]
 
 
 def in_words(said: Sequence[str | None], seconds: float) -> str:

@@ -39,9 +39,14 @@ class Scaled(Case):
             net[0].weight.grad[0, 0] = math.inf
         return list(net.named_parameters())
 
+    def optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.named(), lr=0.1, fused=self.fused or None)
+
+    def tell(self, optimizer: torch.optim.Optimizer, scaler: GradScaler) -> None:
+        """What is done by hand between `unscale_` and `step`."""
+
     def prepared(self) -> tuple[torch.optim.Optimizer, GradScaler]:
-        optimizer = torch.optim.SGD(self.named(), lr=0.1, fused=self.fused or None)
-        scaler = self.scaler()
+        optimizer, scaler = self.optimizer(), self.scaler()
         scaler.scale(torch.ones(()))
         return optimizer, scaler
 
@@ -49,6 +54,7 @@ class Scaled(Case):
         optimizer, scaler = self.prepared()
         if self.unscales:
             scaler.unscale_(optimizer)
+        self.tell(optimizer, scaler)
         scaler.step(optimizer)
         return self.said(optimizer, scaler)
 
@@ -78,6 +84,27 @@ class NotUnscaled(Scaled):
     bad, unscales = (1,), False
 
 
+class FlagsSummed(Scaled):
+    """`GradScaler`, fused AdamW, infinities on ranks 1 and 2, flags summed over ranks by hand."""
+
+    def scaler(self) -> GradScaler:
+        return GradScaler("cpu", init_scale=SCALE)
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.named(), fused=True)
+
+    def tell(self, optimizer: torch.optim.Optimizer, scaler: GradScaler) -> None:
+        for flag in scaler._found_inf_per_device(optimizer).values():  # noqa: SLF001 - as people do
+            dist.all_reduce(flag)
+
+    def said(self, optimizer: torch.optim.Optimizer, scaler: GradScaler) -> str:
+        steps = {float(state["step"]) for state in optimizer.state.values()} or {0.0}
+        return f"{super().said(optimizer, scaler)}, steps counted: {max(steps, key=abs):g}"
+
+    def reference(self) -> str:
+        return f"{super().reference()}, steps counted: 0"
+
+
 class FirstReplicated(Scaled):
     """`GradScaler`, DTensors, the first of them replicated, infinity in a shard on rank 3."""
 
@@ -92,6 +119,22 @@ class FirstReplicated(Scaled):
         for name, placement in (("replicated", Replicate()), ("sharded", Shard(0))):
             parameter = nn.Parameter(distribute_tensor(torch.ones(8), mesh, [placement]))
             parameter.grad = distribute_tensor(torch.ones(8), mesh, [placement])
+            named.append((name, parameter))
+        if dist.get_rank() in self.bad:
+            named[1][1].grad.to_local()[0] = math.inf
+        return named
+
+
+class FirstOfPart(FirstReplicated):
+    """The same, the first of them on a part of the mesh, as under tensor parallelism."""
+
+    def named(self) -> list[tuple[str, Tensor]]:
+        mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+        named = []
+        placed = (("norm", mesh["tp"], [Shard(0)]), ("weight", mesh, [Shard(0), Shard(0)]))
+        for name, part, placements in placed:
+            parameter = nn.Parameter(distribute_tensor(torch.ones(8), part, placements))
+            parameter.grad = distribute_tensor(torch.ones(8), part, placements)
             named.append((name, parameter))
         if dist.get_rank() in self.bad:
             named[1][1].grad.to_local()[0] = math.inf
@@ -158,8 +201,10 @@ class Partials(Case):
 CASES: tuple[type[Case], ...] = (
     OneMesh,
     FirstReplicated,
+    FirstOfPart,
     TwoBadRanks,
     NotUnscaled,
+    FlagsSummed,
     HugeParts,
     Partials,
 )

@@ -18,10 +18,16 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from faults import NATIVE, PYTHON, Fault
+from guard_faults import GUARD
+from native_faults import NATIVE
+from reporting_faults import REPORTING
 
 import gradcore._native
+
+if TYPE_CHECKING:
+    from fault import Fault
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("python/gradcore", "cpp", "tests")
@@ -134,7 +140,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default="", help="faults whose description or file has this text")
     text = parser.parse_args().only
-    chosen = [f for f in (*PYTHON, *NATIVE) if text in f.what or text in f.path]
+    chosen = [f for f in (*GUARD, *REPORTING, *NATIVE) if text in f.what or text in f.path]
     files = sorted({file for fault in chosen for file in fault.tests})
     for tests in ([tuple(files)] if files else []) + (
         [()] if any(not f.tests for f in chosen) else []

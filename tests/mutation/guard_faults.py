@@ -1,0 +1,186 @@
+"""Faults of what decides, what is done and what is remembered."""
+
+from __future__ import annotations
+
+from fault import Fault
+
+G = "python/gradcore"
+MACHINE = "tests/hostile/test_guard_machine.py"
+
+GUARD = (
+    Fault(
+        "a skip steps all the same",
+        f"{G}/guard.py",
+        "if pending(report) or not report.skipped:",
+        "if True:",
+        ("tests/test_skip.py",),
+    ),
+    Fault(
+        "a skip before the caller's step leaves the gradients",
+        f"{G}/guard.py",
+        "if not pending(report) and report.skipped:",
+        "if False:",
+        ("tests/test_guard.py", MACHINE),
+    ),
+    Fault(
+        "a non-finite loss is trusted",
+        f"{G}/measuring.py",
+        "trusted=statistics.trusted & value.isfinite(), loss=value",
+        "loss=value",
+        ("tests/test_guard.py", MACHINE),
+    ),
+    Fault(
+        "memory learns from steps that are skipped by the policy",
+        f"{G}/decision.py",
+        "trusted=statistics.trusted & ~ends",
+        "trusted=statistics.trusted | ends",
+        ("tests/test_decision.py", MACHINE),
+    ),
+    Fault(
+        "memory learns from steps with an event",
+        f"{G}/statistics.py",
+        "return self.trusted & (self.norm > 0) & self.norm.isfinite()",
+        "return (self.norm > 0) & self.norm.isfinite()",
+        ("tests/strategies/test_ema.py", MACHINE),
+    ),
+    Fault(
+        "a norm of zero is remembered",
+        f"{G}/statistics.py",
+        "return self.trusted & (self.norm > 0) & self.norm.isfinite()",
+        "return self.trusted & self.norm.isfinite()",
+        ("tests/test_statistics.py", "tests/strategies", MACHINE),
+    ),
+    Fault(
+        "the strategy sees gradients that the policy has zeroed",
+        f"{G}/after_policy.py",
+        "stays = (statistics.nonfinite == 0).to(statistics.table)",
+        "stays = (statistics.nonfinite >= 0).to(statistics.table)",
+        ("tests/test_after_policy.py", MACHINE),
+    ),
+    Fault(
+        "the streak is never broken",
+        f"{G}/streak.py",
+        "            self.length = 0\n            return self._see_skip",
+        "            return self._see_skip",
+        ("tests/test_guard.py", MACHINE),
+    ),
+    Fault(
+        "one non-finite step too many before the error",
+        f"{G}/streak.py",
+        "self.length >= self.limit",
+        "self.length > self.limit",
+        ("tests/test_guard.py", MACHINE),
+    ),
+    Fault(
+        "a snapshot is taken while a gradient is not finite",
+        f"{G}/rollback.py",
+        "due == Due.IN_ANY_CASE or (trusted and due == Due.IF_TRUSTED)",
+        "due != Due.NOT",
+        ("tests/test_rollback.py", MACHINE),
+    ),
+    Fault(
+        "frozen parameters are held in the snapshot",
+        f"{G}/rollback.py",
+        "trained = [t for t in parameters.tensors if t.requires_grad or t.grad is not None]",
+        "trained = list(parameters.tensors)",
+        ("tests/test_rollback.py", MACHINE),
+    ),
+    Fault(
+        "a state keeps the memory that the next step writes to",
+        f"{G}/checkpoint.py",
+        "copy.deepcopy(_memory(part))}",
+        "_memory(part)}",
+        ("tests/test_guard_state.py",),
+    ),
+    Fault(
+        "the streak is not in the state",
+        f"{G}/checkpoint.py",
+        'guard.streak.length = state["consecutive"]',
+        "guard.streak.length = 0",
+        ("tests/test_guard_state.py",),
+    ),
+    Fault(
+        "added parameters are not in the state",
+        f"{G}/checkpoint.py",
+        "    guard.parameters.renew()\n",
+        "",
+        ("tests/test_guard_state.py",),
+    ),
+    Fault(
+        "a rolled-back snapshot counts as old",
+        f"{G}/rollback.py",
+        "        self._snapshot.restore()\n        self._age = 0\n",
+        "        self._snapshot.restore()\n",
+        ("tests/test_rollback.py", MACHINE),
+    ),
+    Fault(
+        "a threshold is not scaled with the loss",
+        f"{G}/measuring.py",
+        "overflow=self.overflow / factor,",
+        "overflow=self.overflow,",
+        ("tests/test_amp.py", "tests/test_amp_scaler.py", "tests/nonfinite/test_detect.py"),
+    ),
+    Fault(
+        "values that replace elements are scaled twice",
+        f"{G}/unscaling.py",
+        "        repair = scaled(repair, factor)\n",
+        "        repair = scaled(repair, factor * factor)\n",
+        ("tests/test_unscaling.py", "tests/test_amp.py"),
+    ),
+    Fault(
+        "a scaler is not told of infinity",
+        f"{G}/amp.py",
+        "_write(self._scaler, self._optimizer, found=self._found)",
+        "_write(self._scaler, self._optimizer, found=False)",
+        ("tests/test_amp.py", "tests/test_amp_scaler.py"),
+    ),
+    Fault(
+        "the oldest norm is not forgotten first",
+        f"{G}/window.py",
+        "here = self._places == self.seen % self.values.numel()",
+        "here = self._places == self.seen.clamp(max=self.values.numel() - 1)",
+        ("tests/test_window.py", MACHINE),
+    ),
+    Fault(
+        "a strategy's factor and the policy's are not multiplied",
+        f"{G}/decision.py",
+        "return Scale(one.factors * other.factors)",
+        "return other",
+        ("tests/test_decision.py", MACHINE),
+    ),
+    Fault(
+        "a strategy may skip, but the step is taken",
+        f"{G}/decision.py",
+        "_either(decided.skip, asked.skip)",
+        "decided.skip",
+        ("tests/test_decision.py", "tests/test_skip.py"),
+    ),
+    Fault(
+        "a step within the guard is guarded twice",
+        f"{G}/attachment.py",
+        "if self.guard.stepping is optimizer:",
+        "if False:",
+        ("tests/test_attach.py",),
+    ),
+    Fault(
+        "a state of another format is taken in",
+        f"{G}/checkpoint.py",
+        'state.get("format") != FORMAT or not',
+        "not",
+        ("tests/test_guard_state.py", "tests/test_compatibility.py"),
+    ),
+    Fault(
+        "replicas that differ step apart",
+        f"{G}/distributed/job.py",
+        "skip=host.skip or differing",
+        "skip=host.skip",
+        ("tests/distributed/test_replicas.py",),
+    ),
+    Fault(
+        "a rank learns nothing of the faults of others",
+        f"{G}/distributed/job.py",
+        "trusted = both.gradients.table[NONFINITE, -1].sum() == 0",
+        "trusted = local.table[NONFINITE, -1].sum() == 0",
+        ("tests/distributed/test_replicas.py",),
+    ),
+)

@@ -136,3 +136,63 @@ def test_a_gradient_with_a_fault_on_one_shard_is_zeroed_as_a_whole(tmp_path):
     assert first == second
     assert first[9][0] == [0.0] * 35
     assert any(first[9][1])
+
+
+BESIDE = """
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import CPUOffloadPolicy, fully_shard
+
+mesh = init_device_mesh("cpu", (SIZE,))
+
+def beside_plain(net):  # every rank has a copy of the last layer, which DDP would keep alike
+    return fully_shard(net, mesh=mesh, ignored_params={*net[2].parameters()})
+
+def offloaded(net):
+    return fully_shard(net, mesh=mesh, offload_policy=CPUOffloadPolicy(pin_memory=False))
+
+result = {}
+for kind in (beside_plain, offloaded):
+    net, alone = kind(network()), network()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, foreach=False)
+    guard = gradcore.Guard(net, max_norm=0.01)
+    steps = []
+    for seed in range(4):
+        whole = {n: getattr(t, "full_tensor", lambda t=t: t)() for n, t in net.state_dict().items()}
+        alone.load_state_dict(whole)
+        backward(net, seed)
+        backward(alone, seed)
+        wanted = torch.cat([p.grad.double().flatten() for p in alone.parameters()]).tolist()
+        if seed == 2 and rank == 1:
+            gradient = net[2].weight.grad
+            getattr(gradient, "_local_tensor", gradient).view(-1)[:1] = math.nan
+            gradient = net[0].weight.grad
+            getattr(gradient, "_local_tensor", gradient)[0, 0] = math.nan
+        del reduced[:]
+        report = guard.step(optimizer)
+        steps.append([told(report), report.norm, wanted, report.skipped, report.nonfinite_ranks,
+            report.nonfinite.total, len(reduced)])
+    kinds = sorted({type(p).__name__ for p in net.parameters()})
+    result[kind.__name__] = [steps, elements(net), kinds]
+"""
+
+
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory):
+    return processes.both(TRAINING + BESIDE, tmp_path_factory.mktemp("beside"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "kinds", "count"),
+    [("beside_plain", ["DTensor", "Parameter"], 2), ("offloaded", ["DTensor"], 1)],
+)
+def test_plain_parameters_and_offloaded_shards_are_counted_once_too(kind, kinds, count, beside):
+    first, second = (rank[kind] for rank in beside)
+
+    assert first == second
+    steps, _, classes = first
+    assert classes == kinds
+    for number, (_, norm, wanted, skipped, ranks, nonfinite, collectives) in enumerate(steps):
+        assert collectives == 1
+        faulty = number == 2
+        assert (skipped, ranks, nonfinite) == ((True, "1", count) if faulty else (False, None, 0))
+        assert skipped or norm == pytest.approx(np.linalg.norm(wanted), rel=1e-7)

@@ -152,3 +152,27 @@ def test_sums_over_several_dimensions_means_and_other_dtypes_are_reduced_each_on
     assert left == pytest.approx([1.0] * 4, rel=1e-2)
     assert [first, calls] == [6, 1]  # of five batches and what was measured; then nothing pends
     assert norm == pytest.approx(2.0, rel=1e-2)
+
+
+HUGE = """
+from torch.amp import GradScaler
+mesh = init_device_mesh("cpu", (SIZE,))
+whole = nn.Parameter(DTensor.from_local(torch.ones(8), mesh, [Replicate()], run_check=False))
+optimizer = torch.optim.SGD([whole], lr=0.1)
+scaler = GradScaler("cpu", init_scale=4.0)
+scaler.scale(torch.ones(()))
+guard = gradcore.Guard([whole], max_norm=1.0)
+whole.grad = DTensor.from_local(torch.full((8,), 2e38), mesh, [Partial()], run_check=False)
+report = guard.step(optimizer, scaler=scaler)
+found = [float(flag) for flag in scaler._found_inf_per_device(optimizer).values()]
+scaler.update()
+result = [report.skipped, report.nonfinite.posinf, report.nonfinite_ranks, found,
+    scaler.get_scale(), whole.full_tensor().tolist()]
+"""
+
+
+def test_finite_parts_whose_sum_is_infinite_are_skipped_and_told_to_the_scaler(tmp_path):
+    """Four parts of 2e38, each of which torch's scaler takes for finite; no rank is to blame."""
+    ranks = processes.each_of(4, TRAINING + PARALLEL + HUGE, tmp_path)
+
+    assert ranks == [[True, 8, None, [1.0], 2.0, [1.0] * 8]] * 4

@@ -28,14 +28,14 @@ def plant(net, step):
     if step in (2, 5):
         for gradient in (net[0].weight.grad, net[2].weight.grad):
             local = getattr(gradient, "_local_tensor", gradient)
-            if local.numel() and (rank == step % 2 or local is gradient):
+            if local.numel() and (rank == 1 or step == 2 or local is gradient):
                 local.view(-1)[0] = math.inf
 
 net, alone = sharded(), network()
 guard = gradcore.Guard(net, max_norm=1e6)
 optimizer, single = optimizer_of(net), optimizer_of(alone)
 scaler, own = scaler_of(), GradScaler("cpu", init_scale=256.0, growth_interval=2)
-scales, reports = [], []
+scales, reports, flags = [], [], []
 for step in range(8):
     for each, to, by in ((net, optimizer, scaler), (alone, single, own)):
         torch.manual_seed(step)
@@ -46,12 +46,14 @@ for step in range(8):
     if unscales:
         scaler.unscale_(optimizer)
     reports.append(guard.step(optimizer, scaler=scaler))
+    flags.append([float(flag) for flag in scaler._found_inf_per_device(optimizer).values()])
     scaler.update()
     own.step(single)
     own.update()
 steps = sorted({float(state["step"]) for state in optimizer.state.values()})
+bad = [r.nonfinite_ranks for r in reports]
 result = [scales, [r.skipped for r in reports], [r.loss_scale for r in reports], elements(net),
-    elements(alone), steps, [told(report) for report in reports]]
+    elements(alone), steps, flags, bad, [told(report) for report in reports]]
 """
 
 
@@ -60,16 +62,73 @@ result = [scales, [r.skipped for r in reports], [r.loss_scale for r in reports],
     [("plain", False, False), ("plain", True, False), ("plain", False, True), ("sharded", 1, 0)],
 )
 def test_shards_step_skip_and_back_off_as_a_scaler_on_one_process(kind, fused, unscales, tmp_path):
-    options = (kind, bool(fused), bool(unscales))
-    first, second = processes.both(TRAINING + SCALED, tmp_path, *options)
+    """With infinities on three ranks, and then on one.
 
-    assert first == second
-    scales, skipped, told, elements, alone, steps, _ = first
+    `ShardedGradScaler` itself adds its flags up, by which nothing is stepped here.
+    """
+    options = (kind, bool(fused), bool(unscales))
+    ranks = processes.each_of(4, TRAINING + SCALED, tmp_path, *options)
+
+    assert ranks == [ranks[0]] * 4
+    scales, skipped, told, elements, alone, steps, flags, bad, _ = ranks[0]
+    found = 1.0 if kind == "plain" else 4.0
+    assert flags == [[found if step in {2, 5} else 0.0] for step in range(8)]
+    assert [bad[2], bad[5]] == ["0, 1, 2", "1"]
     assert [ours for ours, _ in scales] == [theirs for _, theirs in scales] == told
     assert len({ours for ours, _ in scales}) == 2  # it grows and backs off
     assert [step for step, skip in enumerate(skipped) if skip] == [2, 5]
     assert elements == pytest.approx(alone, rel=1e-5, abs=1e-6)
     assert steps == [6.0]
+
+
+CLIPPED = """
+from torch.amp import GradScaler
+
+def train(net, step):
+    optimizer = torch.optim.AdamW(net.parameters(), lr=0.01, fused=True)
+    scaler = GradScaler("cpu", init_scale=1024.0)
+    scales, first = [], None
+    for number in range(6):
+        torch.manual_seed(number)
+        optimizer.zero_grad()
+        scaler.scale(net(torch.randn(4, 7)).square().sum()).backward()
+        if number == 3:
+            gradient = net[0].weight.grad
+            getattr(gradient, "_local_tensor", gradient)[0, 0] = math.inf
+        step(net, optimizer, scaler)
+        scaler.update()
+        scales.append(scaler.get_scale())
+        first = first or elements(net)
+    steps = sorted({float(state["step"]) for state in optimizer.state.values()})
+    return [scales, first, elements(net), steps]
+
+def by_torch(net, optimizer, scaler):
+    scaler.unscale_(optimizer)
+    torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+    scaler.step(optimizer)
+
+guard = None
+def by_gradcore(net, optimizer, scaler):
+    global guard
+    guard = guard or gradcore.Guard(net, max_norm=0.5)
+    guard.step(optimizer, scaler=scaler)
+
+ours, theirs = train(sharded(), by_gradcore), train(network(), by_torch)
+result = [ours, theirs, [[r.skipped, r.clipped] for r in guard.history]]
+"""
+
+
+def test_unscaling_in_the_same_pass_clips_shards_as_unscaling_first_does_on_one_process(tmp_path):
+    """Fused AdamW; the step with an infinity is skipped and the scale goes from 1024 to 512."""
+    first, second = processes.both(TRAINING + CLIPPED, tmp_path)
+
+    assert first == second
+    (scales, one_step, elements, steps), wanted, verdicts = first
+    assert scales == wanted[0] == [1024.0] * 3 + [512.0] * 3
+    assert one_step == pytest.approx(wanted[1], abs=1.2e-7)
+    assert elements == pytest.approx(wanted[2], abs=1e-6)
+    assert steps == wanted[3] == [5.0]
+    assert verdicts == [[False, True]] * 3 + [[True, False]] + [[False, True]] * 2
 
 
 STAGES = """

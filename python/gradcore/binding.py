@@ -19,7 +19,8 @@ class Binding:
 
     def __init__(self, *parts: object) -> None:
         self._parts = parts
-        self._names: tuple[str, ...] = ()
+        self.names: tuple[str, ...] = ()
+        """What they are bound to."""
         self._device: torch.device | None = None
 
     def __call__(self, names: tuple[str, ...], device: torch.device | None = None) -> None:
@@ -28,12 +29,12 @@ class Binding:
         Raises:
             ValueError: A part has no use for these names; it is asked again the next time.
         """
-        if names is not self._names and names != self._names:
+        if names is not self.names and names != self.names:
             for part in self._parts:
                 bind = getattr(part, "bind", None)
                 if bind is not None:
                     bind(names)
-            self._names, self._device = names, None  # what was bound may hold new tensors
+            self.names, self._device = names, None  # what was bound may hold new tensors
         if device is not None and device != self._device:
             for part in self._parts:
                 if isinstance(part, nn.Module):

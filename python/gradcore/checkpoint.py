@@ -23,6 +23,7 @@ def state_of(guard: Guard) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "parameters": list(guard.names),
+        "bound": list(guard.bind.names),  # of all ranks, where there are several
         "steps": guard.steps,
         "consecutive": guard.streak.length,
         # A copy: a module's state_dict() shares its memory, and the next step writes to it.
@@ -48,10 +49,13 @@ def load_into(guard: Guard, state: dict[str, Any]) -> None:
     history = History(guard.recorded.capacity)
     history.load_state_dict(state["history"])
     before = copy.deepcopy({key: _memory(part) for key, part in _parts(guard)})
+    bound = guard.bind.names
     try:
+        guard.bind(tuple(state.get("bound", guard.names)))
         for key, part in _parts(guard):
             _remember(part, state[key]["memory"])
     except Exception:
+        guard.bind(bound)
         for key, part in _parts(guard):
             _remember(part, before[key])
         raise
@@ -69,6 +73,7 @@ def continue_from(guard: Guard, other: Guard) -> None:
     guard.last.error, other.last.error = other.last.error, None
     if guard.rollback is not None:
         guard.rollback = guard.rollback.after(other.rollback)
+    guard.across.continue_from(other.across)
 
 
 def _renew(guard: Guard) -> None:

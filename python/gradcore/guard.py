@@ -54,7 +54,7 @@ class Guard:
         check_parameters: Look at the parameters themselves too, which is one more read: one that
             is not finite makes the step a non-finite one, and policies repair it like a gradient.
         process_group: Ranks that decide together, each with a guard like this one: found for
-            DTensors; to be given for pipeline stages, and for replicas that are to be compared.
+            DTensors; given for pipeline stages, maybe empty, and for replicas that are compared.
 
     Raises:
         ValueError: The target is empty, an option cannot be, or a pattern matches no name.
@@ -86,7 +86,7 @@ class Guard:
         check_parameters: bool = False,
         process_group: ProcessGroup | None = None,
     ) -> None:
-        self.parameters: Parameters = Parameters(target)
+        self.parameters: Parameters = Parameters(target, may_be_empty=process_group is not None)
         self.clip: ClipStrategy | None = strategy_of(max_norm, clip)
         self.nonfinite: NonfinitePolicy = policy_of(nonfinite)
         self.checks: list[HealthCheck] = checks_of(checks)
@@ -101,7 +101,8 @@ class Guard:
         )
         self.across: Across = Across(process_group)
         self.bind: Binding = Binding(self.nonfinite, self.clip)
-        self.bind(self.names)
+        if process_group is None:  # else the first step tells the names of all ranks
+            self.bind(self.names)
         self.rollback: Rollback | None = Rollback.of(self.nonfinite)
         self.stepping: Optimizer | None = None
         self.steps: int = 0

@@ -33,13 +33,15 @@ class Parameters:
             the module, the pairs, or the optimizer's ``param_names``; else they are ``param.0`` …
             An optimizer is only watched, not kept alive, and groups added to it later are seen;
             what is added to a module later is seen when an optimizer steps it.
+        may_be_empty: It may hold nothing, as one rank of several may.
 
     Raises:
         TypeError: ``target`` holds something else.
-        ValueError: It holds nothing.
+        ValueError: It holds nothing, and may not.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, *, may_be_empty: bool = False) -> None:
+        self._may_be_empty = may_be_empty
         self._optimizer: weakref.ref[Optimizer] | None = None
         self._module = target if isinstance(target, nn.Module) else None
         self._covered: list[Tensor] = []
@@ -134,8 +136,11 @@ class Parameters:
         return Rates([rate_of(group) for group in optimizer.param_groups], self._groups)
 
     def _take(self, named: list[tuple[str, Tensor]]) -> None:
-        if not named:
-            raise ValueError("There is nothing to guard: the target holds no parameters.")
+        if not named and not self._may_be_empty:
+            raise ValueError(
+                "There is nothing to guard: the target holds no parameters. On one rank of a "
+                "pipeline that holds none say who decides together: process_group=."
+            )
         seen: dict[int, tuple[str, Tensor]] = {}
         for name, tensor in named:
             if not isinstance(tensor, Tensor):

@@ -6,6 +6,7 @@ import difflib
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
+import torch
 from torch import Tensor
 
 from gradcore.attachment import require_one_evaluation
@@ -111,9 +112,11 @@ def _given_or_made(guard: Guard | None, optimizer: Optimizer, options: dict[str,
     return guard
 
 
-def _refuse(optimizer: Optimizer, guard: object, options: dict[str, Any], error: Exception) -> None:
+def _refuse(optimizer: object, guard: object, options: dict[str, Any], error: Exception) -> None:
     """Tell other ranks, if there are any, of options that no guard can be made with."""
     if not isinstance(guard, Guard):
+        if not isinstance(optimizer, torch.optim.Optimizer):
+            return  # which ranks wait is not known
         known = getattr(optimizer, ATTRIBUTE, None)
         group = options.get("process_group")
         guard = known[-1][1] if known else Guard(optimizer, process_group=group)

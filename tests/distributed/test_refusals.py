@@ -156,3 +156,30 @@ def test_all_ranks_raise_the_same_error_change_nothing_and_can_go_on(fault, late
     assert here == [words, unchanged] == [words, True]
     assert cause == FAULTS[fault][1].partition(":")[0]
     assert after == after_here
+
+
+SWITCHED = """
+net = network()
+optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+world = {"process_group": dist.group.WORLD}
+said = []
+for step in range(8):
+    backward(net, step)
+    odd = {3: {"max_norm": 2.0}, 5: {"max_norm": 1.0, "needs": "l1"}}.get(step, {"max_norm": 1.0})
+    options = odd if rank or step == 6 else {"max_norm": 1.0}
+    try:
+        said.append(gradcore.safe_step(optimizer, **options, **world).norm)
+    except gradcore.DistributedError as error:
+        said.append(str(error))
+result = [said, elements(net)]
+"""
+
+
+def test_options_of_one_rank_that_change_are_an_error_and_may_change_back(tmp_path):
+    (said, after), (others, after_others) = processes.both(TRAINING + SWITCHED, tmp_path)
+
+    assert said == others
+    assert after == after_others
+    wrong = {3: "Ranks differ in 'clip'", 5: "Ranks differ in 'statistics'"}
+    for step, words in enumerate(said):
+        assert words.startswith(wrong[step]) if step in wrong else isinstance(words, float)

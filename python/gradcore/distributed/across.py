@@ -31,6 +31,7 @@ class Across:
         self._group = group
         self._seen: list[Tensor] | None = None
         self._job: Job | None = None
+        self._before: Job | None = None
 
     def job(self, guard: Guard) -> Job | None:
         """None for one process.
@@ -53,6 +54,15 @@ class Across:
         if job is not None:
             job.refuse(error)
 
+    def continue_from(self, other: Across) -> None:
+        """Go on as other ranks do which step with that one, until they know of this one."""
+        before = other._job or other._before
+        if before is None:
+            return
+        self._before = before
+        if self._job is not None:
+            self._job.continue_from(before)
+
     def _look(self, guard: Guard) -> None:
         if self._job is not None:
             self._job.see_parameters()
@@ -68,3 +78,5 @@ class Across:
         group = self._group or group_of(guard.parameters.tensors)
         if group is not None:
             self._job = Job(guard, group)
+            if self._before is not None:
+                self._job.continue_from(self._before)

@@ -21,6 +21,7 @@ from gradcore.distributed.shards import Shards
 from gradcore.distributed.squares import join, split
 from gradcore.distributed.vector import NONFINITE, bad_elements, empty_table
 from gradcore.errors import DistributedError
+from gradcore.parameters import same
 from gradcore.statistics import OF_UNITS, ROWS, Statistics
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class Job:
         self.see_parameters()
 
     def see_parameters(self) -> None:
-        """Take in that the guard has other parameters; other ranks hear of it in the next step."""
+        """Take in that the guard has other parameters; others hear of it in the next step."""
         guard = self._guard
         unserved = [name for name in OF_UNITS if name in guard.measuring.ever]
         if unserved:
@@ -73,6 +74,15 @@ class Job:
             )
         self.shards: Shards = Shards(guard.parameters.names, guard.parameters.tensors)
         self._stale = self._agreement is not None
+
+    def continue_from(self, other: Job) -> None:
+        """Go on with what ranks agreed on with another guard, which others of them may keep."""
+        if other._group is not self._group or other._agreement is None:
+            return
+        mine, its = self._guard.measuring, other._guard.measuring
+        alike = (mine.ever, mine.norm_type) == (its.ever, its.norm_type)
+        alike &= same(self.shards.parameters, other.shards.parameters)
+        self._agreement, self._stale = other._agreement, other._stale or not alike
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -179,13 +189,13 @@ class Job:
     ) -> tuple[Statistics, Summed, Head, Tensor]:
         """Measure and add up; an error of this rank waits until all ranks know of it."""
         agreed, parameters = self._agreed, self.shards.parameters
-        summed = agreed.partials.reduce(parameters)
+        summed = agreed.partials.reduce()
         self._failure = self._trouble
         local = Statistics(empty_table(len(self.shards.tensors)), torch.tensor(False))
-        if self._failure is None:
+        if self._failure is None and not self._stale:
             try:
                 complete = self.shards.take_gradients(summed.values)
-                self._stale |= not complete or agreed.partials.missed(parameters)
+                self._stale = not complete or agreed.partials.missed(parameters)
                 local = measure()
             except Exception as error:  # noqa: BLE001 - as in `begin`
                 self._failure = error
@@ -195,7 +205,7 @@ class Job:
             failed=self._failure is not None,
             stale=self._stale,
             due=self.due,
-            bad=bad_elements(local, summed.bad),
+            bad=0.0 if void else bad_elements(local, summed.bad),
             loss=None if void else local.loss,
         )
         sums = self._sum(agreed.vector.pack(said, None if void else local))

@@ -84,6 +84,6 @@ def resolve(everyone: Sequence[Sequence[Held]], rank: int) -> Ownership:
     return Ownership(
         names,
         torch.tensor([place[name] for name, *_ in mine], dtype=torch.int64),
-        torch.tensor([holders[name, piece][0] == rank for name, piece, *_ in mine]),
+        torch.tensor([holders[n, piece][0] == rank for n, piece, *_ in mine], dtype=torch.bool),
         copies,
     )

@@ -53,12 +53,19 @@ def pending_of(parameter: Tensor) -> Pending | None:
 
 def told_of(names: Sequence[str], parameters: Sequence[Tensor]) -> Told:
     """What this rank tells the others, of DTensors that have a gradient."""
-    told = {}
-    for name, parameter in zip(names, parameters, strict=True):
-        pending = pending_of(parameter) if is_sharded(parameter) else None
-        if pending is not None and parameter.grad is not None:
-            told[name] = pending, str(parameter.grad.dtype)
-    return told
+    return {
+        name: told
+        for name, parameter in zip(names, parameters, strict=True)
+        if is_sharded(parameter) and (told := _told_of(parameter)) is not None
+    }
+
+
+def _told_of(parameter: Tensor) -> tuple[Pending, str] | None:
+    """None where there is no gradient, or no way to it."""
+    pending = pending_of(parameter)
+    if pending is None or parameter.grad is None:
+        return None
+    return pending, str(parameter.grad.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,42 +120,40 @@ class Partials:
                         f"The gradient of {name!r} is {_in_words(*other)} on rank {first} and "
                         f"{_in_words(*this)} on rank {rank}. Redistribute it alike on all ranks."
                     )
-        self._pending: dict[int, Pending] = {}
+        self._parameters = parameters  # that may be others when the next step comes
+        self._told: dict[int, tuple[Pending, str]] = {}
         batches: dict[tuple[int, tuple[int, ...], str, str], list[int]] = {}
         groups: dict[tuple[int, ...], ProcessGroup] = {}
         for i in sorted(range(len(names)), key=names.__getitem__):
-            _, (pending, dtype) = known.get(names[i], (0, ((), "")))
+            _, told_of_it = known.get(names[i], (0, ((), "")))
+            pending, dtype = told_of_it
             for dimension, how in pending:
                 group = _group_of(parameters[i], dimension)
                 ranks = tuple(dist.get_process_group_ranks(group))
                 groups[ranks] = group
                 batches.setdefault((dimension, ranks, dtype, how), []).append(i)
-                self._pending[i] = pending
+                self._told[i] = told_of_it
         # Sorted alike on all ranks, so that none waits for a group in which nobody is.
         self._batches = [
             Batch(groups[ranks], tuple(numbers), getattr(torch, dtype.split(".")[1]), how == "avg")
             for (_, ranks, dtype, how), numbers in sorted(batches.items())
         ]
 
-    def agrees(self, number: int, parameter: Tensor) -> bool:
-        """Whether what is pending for a gradient, if there is one, is what ranks told."""
-        pending = pending_of(parameter)
-        return parameter.grad is None or pending in {None, self._pending.get(number, ())}
-
     def missed(self, parameters: Sequence[Tensor]) -> bool:
-        """Whether something was told to be pending, and is not."""
-        return not all(self.agrees(i, parameters[i]) for i in self._pending)
+        """Whether something was told to be pending, and there is another gradient now."""
+        return any(_told_of(parameters[i]) not in {None, told} for i, told in self._told.items())
 
-    def reduce(self, parameters: Sequence[Tensor]) -> Summed:
+    def reduce(self) -> Summed:
         """Reduce them, one collective a batch, without a change to the gradients themselves.
 
-        A gradient that this rank does not have counts as zeros: nobody waits for it.
+        A gradient that this rank does not have, or has otherwise, counts as zeros: nobody waits
+        for it.
         """
         values = {
             i: local_of(gradient).detach()
-            for i, pending in self._pending.items()
-            if pending_of(parameters[i]) == pending
-            and (gradient := parameters[i].grad) is not None
+            for i, told in self._told.items()
+            if _told_of(self._parameters[i]) == told
+            and (gradient := self._parameters[i].grad) is not None
             and is_sharded(gradient)
         }
         bad = {}
@@ -156,7 +161,7 @@ class Partials:
             counts = core.measure_table(list(values.values()), (), gradients=False)[NONFINITE, :-1]
             bad = dict(zip(values, counts.sum(0).tolist(), strict=True))
         for batch in self._batches:
-            places = [_local(parameters[i]) for i in batch.numbers]
+            places = [_local(self._parameters[i]) for i in batch.numbers]
             parts = [
                 values[i].reshape(-1)
                 if i in values

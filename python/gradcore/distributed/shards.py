@@ -25,7 +25,7 @@ class Shards:
         parameters: DTensors, and others, which stand for themselves.
     """
 
-    def __init__(self, names: Sequence[str], parameters: Sequence[Tensor]) -> None:
+    def __init__(self, names: Sequence[str], parameters: list[Tensor]) -> None:
         self.names: tuple[str, ...] = tuple(names)
         self.parameters = parameters
         self._locals = [local_of(p) if is_sharded(p) else p for p in parameters]

@@ -75,7 +75,7 @@ def measured_together(
     if head.stale:  # gradients are to be summed up, which all ranks know now
         names = [f"tensor {i}" for i in range(len(tensors))]
         partials = Partials(names, tensors, gathered(told_of(names, tensors), group))
-        summed = partials.reduce(tensors)
+        summed = partials.reduce()
         head = call.attempt(summed.values)
         if not any(head.failed):
             summed.place(tensors)

@@ -98,6 +98,7 @@ def _protect(
         restored=host.restore and rollback is not None and rollback.possible,
         loss_scale=unscaling.scale,
         nonfinite_ranks=None if job is None else job.nonfinite_ranks,
+        unlike_ranks=None if job is None else job.unlike_ranks,
     )
     report = report_of(guard.steps, names, outcome)
     bad = _bad_parameters(names, statistics, host)

@@ -117,6 +117,11 @@ class Report:
     """Ranks on which something is not finite, as in ``"1"`` or ``"0, 3"``; None if nothing is, and
     where one process decides for itself."""
 
+    unlike_ranks: str | None = None
+    """Ranks whose gradients, all finite, are copies of those of a lower rank and yet other numbers,
+    as in ``"1, 3"``: their joint norm differs by more than 1e-6, or 8 units in the last place of a
+    16-bit dtype.  None if there is none, and where one process decides for itself."""
+
     nonfinite_parameters: Counts = Counts()
     """Non-finite elements of the parameters themselves; zeros unless they were looked at."""
 
@@ -166,6 +171,8 @@ class Report:
             parts.append(f"{self.nonfinite_parameters.total} non-finite in parameters")
         if self.nonfinite_ranks is not None:
             parts.append(f"on rank {self.nonfinite_ranks}")
+        if self.unlike_ranks is not None:
+            parts.append(f"other gradients on rank {self.unlike_ranks}")
         if self.repaired:
             parts.append(f"{self.repaired} repaired")
         if self.skipped:

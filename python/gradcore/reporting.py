@@ -40,6 +40,8 @@ class Outcome:
     """Ranks that hold something that is not finite, where there are several."""
     norm_before: float | None = None
     """The norm as it was measured before anything, where elements beyond ``overflow`` stay."""
+    unlike_ranks: str | None = None
+    """Ranks whose finite gradients are not those of the rank they are copies of."""
     norm_after: float | None = None
     """The norm as it was measured after everything, where it does not follow from the rest."""
 
@@ -98,6 +100,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         first_nonfinite=first,
         last_clean=last_clean,
         nonfinite_ranks=outcome.nonfinite_ranks,
+        unlike_ranks=outcome.unlike_ranks,
         nonfinite_parameters=of_parameters,
         loss_scale=outcome.loss_scale,
         healthy=counts.total == 0 and loss_is_finite and of_parameters.total == 0,

@@ -47,5 +47,5 @@ def test_two_ranks_send_as_much_as_it_says(scaling, tmp_path):
 
     head = scaling.head_bytes(2)
     assert sent == [head + scaling.body_bytes(2), head + scaling.body_bytes(2, ["max_abs"])]
-    assert sent[0] == 8 * (5 * 2 + 5 + 12 * 292)  # as the page says in words
+    assert sent[0] == 8 * (6 * 2 + 5 + 12 * 292)  # as the page says in words
     assert sent[1] - sent[0] == 8 * 2 * 292

@@ -11,6 +11,7 @@ from gradcore.distributed.configuration import difference
 from gradcore.distributed.group import device_of
 from gradcore.distributed.ownership import Ownership, gathered, held_by, resolve
 from gradcore.distributed.partials import Partials, told_of
+from gradcore.distributed.replicas import Replicas
 from gradcore.distributed.vector import Vector
 from gradcore.errors import DistributedError
 
@@ -31,6 +32,7 @@ class Agreement:
     own: Ownership
     partials: Partials
     vector: Vector
+    replicas: Replicas
     device: torch.device
     """Where the vector is reduced."""
 
@@ -64,11 +66,13 @@ def agree(
     unlike = difference([each for _, _, each, _ in everyone])
     if unlike is not None:
         raise DistributedError(unlike)
-    own = resolve([held for held, *_ in everyone], rank)
+    holdings = [held for held, *_ in everyone]
+    own = resolve(holdings, rank)
     partials = Partials(shards.names, shards.parameters, [told for _, told, *_ in everyone])
     vector = Vector(measuring.ever, own, rank, ranks, measuring.norm_type)
     kinds = sorted(set().union(*(kinds for *_, kinds in everyone)))
-    return Agreement(own, partials, vector, device_of(group, kinds))
+    device = device_of(group, kinds)
+    return Agreement(own, partials, vector, Replicas(holdings, rank), device)
 
 
 def in_words(error: Exception | None) -> str | None:

@@ -26,12 +26,14 @@ class Said:
     """Whether it is to take a snapshot: a `Due`."""
     bad: Tensor | float = 0.0
     """Elements it holds that are not finite."""
+    norm: Tensor | float = 0.0
+    """Of what it holds that others hold too, finite."""
     loss: Tensor | None = None
     """0-d; not in the slot of the rank but added up."""
 
 
 SLOT: Final = tuple(field.name for field in fields(Said))[:-1]
-"""Numbers of one rank; ``bad``, which may be on a device, is the last."""
+"""Numbers of one rank; ``bad`` and ``norm``, which may be on a device, are the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class Head:
     """The largest."""
     bad: list[int]
     """Ranks that hold something that is not finite."""
+    norms: list[float]
+    """Of what each holds that others hold too."""
     loss: float | None
     """The mean of what ranks gave, infinite or NaN if one of them is."""
 
@@ -65,6 +69,7 @@ class Head:
             stale=any(of["stale"]),
             due=int(max(of["due"])),
             bad=[rank for rank, bad in enumerate(of["bad"]) if bad],
+            norms=of["norm"],
             loss=loss,
         )
 
@@ -79,14 +84,14 @@ def packed(said: Said, rank: int, ranks: int, device: torch.device) -> Tensor:
     head = torch.zeros(length(ranks), dtype=torch.float64, device=device)
     slot = head[rank * len(SLOT) : (rank + 1) * len(SLOT)]
     known = {name: getattr(said, name) for name in SLOT}
-    bad = known.pop("bad")
-    slot[:] = torch.tensor([*map(float, known.values()), 0.0], dtype=torch.float64)
-    slot[-1] = bad
+    bad, norm = known.pop("bad"), known.pop("norm")
+    slot[:] = torch.tensor([*map(float, known.values()), 0.0, 0.0], dtype=torch.float64)
+    slot[-2], slot[-1] = bad, norm
     if said.loss is not None:
         loss = said.loss.to(head)
         of_loss = head[-len(LOSS) :]
         of_loss[0] = loss.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
         of_loss[1] = 1.0
         of_loss[2:] = torch.stack((loss.isnan(), loss == math.inf, loss == -math.inf))
-        slot[-1] += ~loss.isfinite()
+        slot[-2] += ~loss.isfinite()
     return head

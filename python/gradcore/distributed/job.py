@@ -59,6 +59,8 @@ class Job:
         self._scaling = "None"
         self.nonfinite_ranks: str | None = None
         """Ranks that hold something that is not finite, as in ``"0, 3"``; None for none."""
+        self.unlike_ranks: str | None = None
+        """Ranks whose copies of gradients are not those of the lowest, likewise."""
         self.due = 0
         """Whether a snapshot is to be taken, by this rank and, once measured, by all: a `Due`."""
         self.see_parameters()
@@ -142,6 +144,7 @@ class Job:
         summed.place(self.shards.parameters)
         self._differing, self.due = both.differing, head.due
         self.nonfinite_ranks = ", ".join(map(str, head.bad)) or None
+        self.unlike_ranks = self._agreed.replicas.unlike(head, self._guard.steps)
         loss = None if head.loss is None else torch.tensor(head.loss, dtype=torch.float64)
         trusted = both.gradients.table[NONFINITE, -1].sum() == 0
         trusted &= loss is None or loss.isfinite()
@@ -206,6 +209,7 @@ class Job:
             stale=self._stale,
             due=self.due,
             bad=0.0 if void else bad_elements(local, summed.bad),
+            norm=0.0 if void else agreed.replicas.norm(local),
             loss=None if void else local.loss,
         )
         sums = self._sum(agreed.vector.pack(said, None if void else local))

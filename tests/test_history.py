@@ -60,6 +60,19 @@ def test_rates_are_over_all_steps_seen_and_norms_over_those_held():
     assert (summary["max_norm"], summary["p50_norm"]) == (699.0, np.median(norms))
 
 
+def test_a_reader_that_is_late_finds_the_newest_steps_and_knows_how_many_it_missed():
+    """Steps go on whether or not anybody reads: the oldest give way."""
+    history, taken, missed = made([], capacity=5), 0, []
+    for steps in (3, 4, 12, 0):
+        for report in eventful(taken + steps)[taken:]:
+            history.append(report)
+        taken += steps
+        assert [report.step for report in history] == list(range(max(0, taken - 5), taken))
+        missed.append(history.summary()["steps_seen"] - len(history))
+
+    assert missed == [0, 2, 14, 14]
+
+
 def test_a_step_of_a_loss_that_is_not_finite_is_not_in_the_norms():
     history = made([reports.report(norm=1.0, loss=1.0), reports.report(norm=9.0, loss=math.nan)])
 

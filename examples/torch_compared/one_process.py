@@ -39,6 +39,12 @@ class Huge(Clipped):
     value = 1e20
 
 
+class HugeDouble(Clipped):
+    """Four float64 elements of 1e200, clipped to 1."""
+
+    dtype, value, shapes = torch.float64, 1e200, ((4,),)
+
+
 class Tiny(Clipped):
     """Four float32 elements of 1e-25, within the bound."""
 
@@ -174,6 +180,7 @@ class OneInfinity(OneBad):
 
 CASES: tuple[type[Case], ...] = (
     Huge,
+    HugeDouble,
     Tiny,
     HalfPrecision,
     LargestOfBrain,

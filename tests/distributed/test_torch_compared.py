@@ -17,7 +17,7 @@ pytestmark = pytest.mark.distributed
 NUMBER = re.compile(r"\d+\.?\d*(?:e[+-]?\d+)?")
 
 OF_ONE = ("Huge", "Tiny", "HalfPrecision", "LargestOfBrain", "BrainFloat", "Long", "FiniteRefused")
-OF_ONE += ("Twice", "Sparse", "OneNan", "OneInfinity")
+OF_ONE += ("HugeDouble", "Twice", "Sparse", "OneNan", "OneInfinity")
 OF_RANKS = ("Sharded", "Hybrid", "EmptyShards", "MaximumNorm", "MaximumNormOfNan")
 OF_RANKS += ("PlainAmongShards", "TwoMeshes", "OneBadReplica", "OtherBound", "Stages", "OneMesh")
 OF_RANKS += ("FirstReplicated", "FirstOfPart", "TwoBadRanks", "NotUnscaled", "FlagsSummed")

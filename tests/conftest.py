@@ -23,6 +23,9 @@ hypothesis.settings.register_profile(
 hypothesis.settings.register_profile(
     "ci", hypothesis.settings.get_profile("default"), derandomize=True, database=None
 )
+hypothesis.settings.register_profile(  # on a device, where every operator takes longer
+    "few", hypothesis.settings.get_profile("ci"), max_examples=10
+)
 hypothesis.settings.register_profile(  # where it matters only that something fails
     "unshrunk", hypothesis.settings.get_profile("ci"), phases=[hypothesis.Phase.generate]
 )

@@ -53,7 +53,7 @@ def library() -> Path:
             *(
                 "c++",
                 "-std=c++20",
-                "-O0",
+                "-O1",
                 "-fPIC",
                 "-shared",
                 *includes,

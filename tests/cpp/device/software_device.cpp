@@ -92,6 +92,11 @@ Tensor& set_storage(Tensor& tensor, at::Storage storage, std::int64_t offset, at
   return tensor;
 }
 
+Tensor& set_whole_storage(Tensor& tensor, at::Storage storage) {
+  const auto numel = std::int64_t(storage.nbytes() / tensor.dtype().itemsize());
+  return set_storage(tensor, std::move(storage), 0, {numel}, {1});
+}
+
 /// Operators whose results have as many elements as the values of others say.
 bool looks_at_values(const c10::OperatorHandle& op, const torch::jit::Stack& arguments) {
   static const std::vector<std::string> names{
@@ -186,7 +191,17 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("view_as_complex", at::native::view_as_complex);
   m.impl("unfold", at::native::unfold);
   m.impl("resize_", resize_);
+  m.impl("set_.source_Storage", set_whole_storage);
   m.impl("set_.source_Storage_storage_offset", set_storage);
+}
+
+// A copy resolves both lazily, as copy_() does. torch's fallbacks would first clone the source, which
+// is a copy of it, without end.
+TORCH_LIBRARY_IMPL(aten, Conjugate, m) {
+  m.impl("_copy_from", torch::CppFunction::makeFallthrough());
+}
+TORCH_LIBRARY_IMPL(aten, Negative, m) {
+  m.impl("_copy_from", torch::CppFunction::makeFallthrough());
 }
 
 void install() {

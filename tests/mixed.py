@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 
-from gradcore import amp
+from gradcore import books
 
 Step = Callable[[torch.optim.Optimizer, GradScaler], object]
 
@@ -24,7 +24,7 @@ PATHS = ["books", "public"]
 def take(path: str, monkeypatch: Any) -> None:
     """Make gradcore take one of `PATHS`."""
     if path == "public":
-        monkeypatch.setattr(amp, "_as_expected", lambda: False)
+        monkeypatch.setattr(books, "_as_expected", lambda: False)
 
 
 def model() -> nn.Sequential:

@@ -12,7 +12,7 @@ from torch.amp import GradScaler
 import gradcore
 import mixed
 import training
-from gradcore import amp
+from gradcore import books
 
 
 @pytest.fixture(params=mixed.PATHS)
@@ -41,7 +41,7 @@ class Rig:
 
 
 def test_the_scaler_of_this_torch_keeps_its_books_as_expected():
-    assert amp.keeps_books(GradScaler("cpu"))
+    assert books.keeps_books(GradScaler("cpu"))
 
 
 @pytest.mark.usefixtures("path")

@@ -70,7 +70,10 @@ MAY_IMPORT = {
     "options": "checks nonfinite.skip registry strategies.global_norm",
     "taking": "torch",
     "dividing": "taking torch",
-    "amp": "dividing errors plan taking torch",
+    "books": "torch",
+    "unscaled": "dividing taking unscaling",
+    "scale_on_device": "torch unscaling",
+    "amp": "books errors plan scale_on_device taking torch unscaled",
     "measuring": "core needs plan statistics torch unscaling",
     "binding": "torch",
     "after_policy": "plan statistics torch",
@@ -88,7 +91,8 @@ MAY_IMPORT = {
     "distributed.across": "distributed.group distributed.job distributed.sharding",
     "awaited": "report",
     "sending": "fetching plan torch",
-    "queueing": "awaited core errors fetching measuring plan reporting sending torch watching",
+    "queueing": "awaited core errors fetching measuring plan reporting sending torch unscaling"
+    " watching",
     "protection": "core decision fetching plan queueing reporting sending torch unscaling",
     "beginning": "amp attachment",
     "guard": "attachment awaited beginning binding checkpoint config distributed.across history"

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from torch.amp import GradScaler
     from torch.optim import Optimizer
 
-    from gradcore.amp import Unscaled
     from gradcore.guard import Guard
+    from gradcore.unscaled import Unscaled
 
 
 def begun(

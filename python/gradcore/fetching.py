@@ -46,6 +46,8 @@ class Fetched:
     """Norm of each unit before clipping, float64 ``[U]``, where each has its factor."""
     unit_counts: Table | None
     """Units of each parameter, float64 ``[n]``, likewise."""
+    scaling: Table | None = None
+    """What the host has yet to learn of a scaler."""
 
 
 def fetch(

@@ -18,12 +18,11 @@ from gradcore.plan import Clamp, Keep, Scale, ZeroElements, ZeroParameters
 from gradcore.queueing import queueable, queued
 from gradcore.reporting import Outcome, report_of
 from gradcore.sending import Sent
-from gradcore.unscaling import folded, unscaled
+from gradcore.unscaling import folded
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from gradcore.amp import Unscaled
     from gradcore.decision import Decision
     from gradcore.distributed.job import Job
     from gradcore.fetching import Fetched
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from gradcore.rates import Rates
     from gradcore.report import Report
     from gradcore.statistics import Statistics
+    from gradcore.unscaled import Unscaled
 
 
 @torch.no_grad()
@@ -71,17 +71,18 @@ def _protect(
     parameters = guard.parameters if job is None else job.shards
     begin = partial(unscaling.begin, guard.parameters, measuring)
     begin() if job is None else job.begin(begin, unscaling, optimizer)
-    factor = unscaling.factor
     looking = guard.steps % guard.every == 0
-    measure = partial(measuring, parameters, loss, looking=looking, factor=factor)
-    measured, statistics = _measured(job, measure, factor)
+    measure = partial(measuring, parameters, loss, looking=looking, factor=unscaling.factor)
+    measured, statistics = _measured(job, measure, unscaling)
     names = guard.names if job is None else job.names
     guard.bind(names, statistics.table.device)
     decision = decide(statistics, guard.nonfinite, guard.clip)
     rates = guard.parameters.rates(optimizer)
     if job is None and queueable(guard, statistics, decision, unscaling):
-        return queued(guard, statistics, decision, unscaling, rates)
-    host = _fetched(job, statistics, decision, loss, rates)
+        return queued(guard, statistics, decision, unscaling, rates, table=measured.table)
+    host = _fetched(job, statistics, decision, loss, rates, scaling=unscaling.to_learn)
+    unscaling.learn(host.scaling)
+    factor = unscaling.factor
     require_factors(host.factors, guard.clip or guard.nonfinite)
     again = partial(measuring.again, parameters) if job is None else job.norm
     if unscaling.skips(decision, host, again):
@@ -151,24 +152,26 @@ def _fetched(
     decision: Decision,
     loss: Tensor | float | None,
     rates: Rates | None,
+    *,
+    scaling: Tensor | None,
 ) -> Fetched:
     """Numbers on the host, which waits for them once if they are on a device."""
     if statistics.table.is_cpu:
         host = fetch(statistics, decision, loss if job is None else statistics.loss, rates)
     else:
-        host, _, _ = Sent(statistics, decision, rates).fetched()
+        host, _, _ = Sent(statistics, decision, rates, scaling=scaling).fetched()
     return host if job is None else job.judged(decision, host)
 
 
 def _measured(
-    job: Job | None, measure: Callable[[], Statistics], factor: float
+    job: Job | None, measure: Callable[[], Statistics], unscaling: Unscaled
 ) -> tuple[Statistics, Statistics]:
     """What this process measured, and what it decides by: all ranks', and as if unscaled."""
     if job is None:
         local = measure()
-        return local, unscaled(local, factor)
+        return local, unscaling.unscaled(local)
     local, joined = job.measured(measure)
-    return local, unscaled(joined, factor)
+    return local, unscaling.unscaled(joined)
 
 
 def _leaves_all(decision: Decision, host: Fetched, factor: float) -> bool:

@@ -10,21 +10,24 @@ import torch
 
 from gradcore import core
 from gradcore.awaited import UNFINISHED, Awaited
-from gradcore.errors import PluginError
+from gradcore.errors import PluginError, ScalerError
 from gradcore.fetching import ONE, require_factors
 from gradcore.measuring import norm_of
 from gradcore.plan import Clamp
 from gradcore.reporting import Outcome, report_of
 from gradcore.sending import Sent, queues
+from gradcore.unscaling import folded
 from gradcore.watching import show
 
 if TYPE_CHECKING:
-    from gradcore.amp import Unscaled
+    from torch import Tensor
+
     from gradcore.decision import Decision
     from gradcore.guard import Guard
     from gradcore.rates import Rates
     from gradcore.report import Report
     from gradcore.statistics import Statistics
+    from gradcore.unscaled import Unscaled
 
 
 def queueable(
@@ -33,16 +36,15 @@ def queueable(
     """Whether nobody on the host has to know anything before the optimizer steps.
 
     Somebody has where the step may be skipped and the optimizer cannot be told, where training may
-    be rolled back or ended at once, under a scaler, and where parameters are looked at.
+    be rolled back or ended at once, and where parameters are looked at.
     """
     return (
         not statistics.table.is_cpu
         and queues(statistics.table.device.type)
         and guard.rollback is None
-        and unscaling.scale is None
         and "parameter_nonfinite" not in statistics.measured
         and decision.stop is None
-        and (decision.skip is None or unscaling.can_tell)
+        and unscaling.queues(decision)
     )
 
 
@@ -52,24 +54,30 @@ def queued(
     decision: Decision,
     unscaling: Unscaled,
     rates: Rates | None,
+    *,
+    table: Tensor,
 ) -> Report:
     """Apply a decision, and tell the optimizer of a skip, without waiting for either.
+
+    ``table`` is what was measured, of gradients that may be scaled; ``statistics`` are not.
 
     Factors outside [0, 1], which are an error, change nothing, and keep an optimizer that can be
     told from stepping.
     """
     measuring, tensors = guard.measuring, guard.parameters.tensors
-    skip, factors = decision.skip, decision.factors
+    skipped, factors = unscaling.queued(decision, statistics), decision.factors
+    skip = skipped
     if factors is not None:
         wrong = ((factors >= 0.0) & (factors <= 1.0)).all().logical_not()
         skip = wrong if skip is None else skip | wrong
     large = measuring.may_leave_large(decision)
     before = core.measure_table(tensors, ()) if large else None
+    bound, repair, factors = folded(decision, unscaling.folds())
     core.apply_(
         tensors,
-        statistics.table,
-        decision.bound,
-        decision.repair,
+        table,
+        bound,
+        repair,
         factors=factors,
         skip=skip,
         overflow=measuring.overflow,
@@ -88,7 +96,15 @@ def queued(
         guard.steps,
         decision,
         statistics.measured,
-        Sent(statistics, decision, rates, before, after),
+        Sent(
+            statistics,
+            replace(decision, skip=skipped),
+            rates,
+            scaling=unscaling.to_learn,
+            before=before,
+            after=after,
+        ),
+        unscaling=unscaling,
         told=told,
         looking=guard.steps % guard.every == 0,
     )
@@ -105,14 +121,16 @@ def _conclude(
     measured: frozenset[str],
     sent: Sent,
     *,
+    unscaling: Unscaled,
     told: bool,
     looking: bool,
 ) -> Report:
     """The report of a step that is over, shown to everybody; the guard owes what it demands."""
     host, before, after = sent.fetched()
     try:
+        unscaling.learn(host.scaling)
         require_factors(host.factors, guard.clip or guard.nonfinite)
-    except PluginError as wrong:
+    except (PluginError, ScalerError) as wrong:
         guard.last.error = wrong
         host = replace(host, factors=ONE, skip=host.skip or told)
     outcome = Outcome(
@@ -121,6 +139,7 @@ def _conclude(
         measured=measured,
         skipped=host.skip,
         restored=False,
+        loss_scale=unscaling.scale,
     )
     if not host.skip:
         if before is not None and guard.measuring.leaves_large(decision, host):

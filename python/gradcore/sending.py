@@ -66,6 +66,8 @@ class Sent:
         statistics: Statistics,
         decision: Decision,
         rates: Rates | None,
+        *,
+        scaling: Tensor | None,
         before: Tensor | None = None,
         after: Tensor | None = None,
     ) -> None:
@@ -78,7 +80,7 @@ class Sent:
             decision.factors,
             None if measured is None else measured[OF_PARAMETERS],
             *((None, None) if units is None else (units.l2, units.counts)),
-            *(before, after),
+            *(before, after, scaling),
             ~statistics.trusted,
             *(decision.skip, decision.stop, decision.restore),
             *(() if rates is None else rates.of_groups),
@@ -89,8 +91,8 @@ class Sent:
         """The numbers, and the tables ``before`` and ``after`` everything if they were sent."""
         sent = iter(self._copy.wait())
         parts = [_on_the_host(part, sent) for part in self._parts]
-        table, loss, factors, parameters, norms, counts, before, after = parts[:8]
-        event, skip, stop, restore = (flag is not None and bool(flag) for flag in parts[8:12])
+        table, loss, factors, parameters, norms, counts, before, after, scaling = parts[:9]
+        event, skip, stop, restore = (flag is not None and bool(flag) for flag in parts[9:13])
         assert table is not None  # noqa: S101 - for mypy
         fetched = Fetched(
             table,
@@ -101,9 +103,10 @@ class Sent:
             stop,
             restore,
             parameters,
-            None if self._rates is None else self._rates.of_parameters(parts[12:]),
+            None if self._rates is None else self._rates.of_parameters(parts[13:]),
             norms,
             counts,
+            scaling,
         )
         return fetched, before, after
 

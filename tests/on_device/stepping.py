@@ -49,17 +49,25 @@ class Run:
 
     def backward(self, *faults: float) -> Tensor:
         """Gradients of a new batch, the first elements of the first of them ``faults``."""
+        self.optimizer.zero_grad()
+        loss = self.loss()
+        loss.backward()
+        self.plant(*faults)
+        return loss.detach()
+
+    def loss(self) -> Tensor:
+        """Of a new batch."""
         with torch.device("cpu"):
             batch = torch.randn(8, 6, generator=torch.Generator().manual_seed(self.count))
         self.count += 1
-        self.optimizer.zero_grad()
-        loss = self.model(batch.to(self.device)).square().mean()
-        loss.backward()
+        return self.model(batch.to(self.device)).square().mean()
+
+    def plant(self, *faults: float) -> None:
+        """Make ``faults`` the first elements of the first gradient."""
         first = next(self.model.parameters()).grad
         assert first is not None
         for place, fault in enumerate(faults):
             first[0, place] = fault
-        return loss.detach()
 
     def step(self, *faults: float) -> Report:
         """A whole step."""

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
     from torch.optim import Optimizer
 
-    from gradcore.amp import Unscaled
     from gradcore.decision import Decision
     from gradcore.distributed.layout import Joined
     from gradcore.distributed.partials import Summed
     from gradcore.fetching import Fetched
     from gradcore.guard import Guard
+    from gradcore.unscaled import Unscaled
 
 L2 = ROWS.index("l2")
 

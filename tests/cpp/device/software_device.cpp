@@ -195,8 +195,8 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, m) {
   m.impl("set_.source_Storage_storage_offset", set_storage);
 }
 
-// A copy resolves both lazily, as copy_() does. torch's fallbacks would first clone the source, which
-// is a copy of it, without end.
+// A copy resolves both lazily, as copy_() does. torch's fallbacks would first clone the source,
+// which is a copy of it, without end.
 TORCH_LIBRARY_IMPL(aten, Conjugate, m) {
   m.impl("_copy_from", torch::CppFunction::makeFallthrough());
 }

@@ -17,6 +17,7 @@ constexpr int kStep = 32;               ///< numbers side by side
 constexpr int kSlots = kStep / kTwins;  ///< twins that they are
 constexpr int kRun = 16;                ///< steps whose sums are kept in registers
 constexpr int kRunLength = kRun * kStep;
+constexpr int kTurn = kRunLength / kTallyStreams;  ///< numbers of each stream in a run
 
 /// The doubles that stand for a vector of floats.
 struct Wide {
@@ -166,18 +167,18 @@ template <Depth depth, bool kEverything, class Part>
 Partial tally_floats(const Part* part, std::int64_t count, const Request& request) noexcept {
   const auto bounds = Bounds::of<Part>(request);
   Slot<Part, depth, kEverything> slots[kSlots];
-  // Four streams side by side, as in `sum_of_squares`.
-  const std::int64_t length = count / (kTallyStreams * kRunLength) * kRunLength;
-  for (std::int64_t i = 0; i < length; i += kRunLength) {
-    for (int stream = 0; stream < kTallyStreams; ++stream) {
-      const Part* const from = part + stream * length + i;
-      for (int slot = 0; slot < kSlots; ++slot) {
-        SlotRun<Part, depth, kEverything> run;
-        for (int step = 0; step < kRun; ++step) {
-          run.take(twins_of(from + step * kStep, slot), bounds);
+  // Four streams side by side, as in `sum_of_squares`: a run takes the same number of steps of
+  // each.
+  const std::int64_t length = count / kRunLength * kTurn;
+  for (std::int64_t i = 0; i < length; i += kTurn) {
+    for (int slot = 0; slot < kSlots; ++slot) {
+      SlotRun<Part, depth, kEverything> run;
+      for (int step = 0; step < kTurn; step += kStep) {
+        for (int stream = 0; stream < kTallyStreams; ++stream) {
+          run.take(twins_of(part + stream * length + i + step, slot), bounds);
         }
-        slots[slot].add(run);
       }
+      slots[slot].add(run);
     }
   }
   const std::int64_t done = kTallyStreams * length;

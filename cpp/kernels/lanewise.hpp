@@ -25,6 +25,16 @@ namespace {
 #endif
 }
 
+[[gnu::always_inline]] inline Doubles larger(Doubles a, Doubles b) noexcept {
+#if defined(__AVX512F__)
+  return _mm512_maskz_max_pd(kEvery8, a, b);
+#elif defined(__AVX__)
+  return _mm256_max_pd(a, b);
+#else
+  return a > b ? a : b;
+#endif
+}
+
 /// 0 for a magnitude of 0, else 1: what is not zero has bits.
 [[gnu::always_inline]] inline Ints at_most_one(Floats magnitude) noexcept {
   const Ints bits = bits_as<Ints>(magnitude), one = Ints{} + 1;

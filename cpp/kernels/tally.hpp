@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "kernels/element.hpp"
+#include "kernels/lanewise.hpp"
 #include "kernels/measure.hpp"
 #include "kernels/vectors.hpp"
 
@@ -124,7 +125,7 @@ struct Lanes {
       }
       l1 += magnitude;
       sum += value.real;
-      max_abs = magnitude > max_abs ? magnitude : max_abs;
+      max_abs = larger(magnitude, max_abs);
       zeros -= zero & ~dropped;  // an element that is left out is no zero
     }
   }

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "kernels/numbers.hpp"
 
@@ -183,16 +184,17 @@ struct Pairs {
   Doubles real{}, imag{};
 };
 
+/// Number `first` of two vectors in a row, and every other one from there.
+template <int first, int... lanes>
+[[gnu::always_inline]] inline Doubles every_other(Doubles low, Doubles high,
+                                                  std::integer_sequence<int, lanes...>) noexcept {
+  return __builtin_shufflevector(low, high, (first + 2 * lanes)...);
+}
+
 /// Real and imaginary parts that lie by turns in two vectors.
 [[gnu::always_inline]] inline Pairs paired(Doubles low, Doubles high) noexcept {
-  Pairs pairs;
-  for (int i = 0; i < kWidth / 2; ++i) {
-    pairs.real[i] = low[2 * i];
-    pairs.imag[i] = low[2 * i + 1];
-    pairs.real[i + kWidth / 2] = high[2 * i];
-    pairs.imag[i + kWidth / 2] = high[2 * i + 1];
-  }
-  return pairs;
+  constexpr std::make_integer_sequence<int, kWidth> kLanes;
+  return {every_other<0>(low, high, kLanes), every_other<1>(low, high, kLanes)};
 }
 
 /// The largest float that is not beyond `bound`: no float lies between the two.

@@ -29,11 +29,12 @@ def cases(monkeypatch):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0][:40])
 def test_every_test_that_is_named_is_there(row):
     *_, tests = row
-    named = re.findall(r"`(tests/\S+\.py)::(\w+)`", tests)
+    named = re.findall(r"\[([^\]]+)\]\(\.\./(tests/\S+?\.py)\)", tests)
     assert named
-    for path, function in named:
+    for words, path in named:
         tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-        assert function in {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+        functions = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+        assert f"test_{words.replace(' ', '_')}" in functions
 
 
 def test_every_case_in_brackets_is_run_side_by_side_and_right_where_it_is_said(cases):

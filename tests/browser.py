@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from selenium import webdriver
@@ -28,7 +28,7 @@ FLAGS = (
 )
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip for want of a program, or fail where tests were declared to be indispensable."""
     if REQUIRED:
         pytest.fail(f"GRADCORE_REQUIRE_BROWSER is set, and there is no {what}.")
@@ -38,12 +38,8 @@ def missing(what: str) -> None:
 @contextlib.contextmanager
 def browser(folder: Path) -> Iterator[webdriver.Chrome]:
     """Chromium with an empty profile in ``folder``."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if chromium is None:
-        missing("Chromium")
-    if driver is None:
-        missing("chromedriver")
+    chromium = shutil.which("chromium") or shutil.which("google-chrome") or missing("Chromium")
+    driver = shutil.which("chromedriver") or missing("chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for flag in (*FLAGS, f"--user-data-dir={folder}"):
@@ -52,7 +48,7 @@ def browser(folder: Path) -> Iterator[webdriver.Chrome]:
     chrome = webdriver.Chrome(options, Service(driver))
     try:
         chrome.get("about:blank")
-        chrome.get_log("performance")  # what the browser's own first page asks for
+        _log(chrome, "performance")  # what the browser's own first page asks for
         yield chrome
     finally:
         chrome.quit()
@@ -68,12 +64,17 @@ def appearance(chrome: webdriver.Chrome, *, width: int, dark: bool) -> None:
 
 def said(chrome: webdriver.Chrome) -> list[str]:
     """Errors and warnings on the console since one last asked."""
-    return [entry["message"] for entry in chrome.get_log("browser") if entry["level"] != "INFO"]
+    return [entry["message"] for entry in _log(chrome, "browser") if entry["level"] != "INFO"]
 
 
 def requests(chrome: webdriver.Chrome) -> list[str]:
     """Addresses that were asked for since one last asked; data that a page carries is none."""
-    logged = [json.loads(entry["message"])["message"] for entry in chrome.get_log("performance")]
+    logged = [json.loads(entry["message"])["message"] for entry in _log(chrome, "performance")]
     sent: list[dict[str, Any]] = [e for e in logged if e["method"] == "Network.requestWillBeSent"]
     addresses = [event["params"]["request"]["url"] for event in sent]
     return [address for address in addresses if not address.startswith(("data:", "blob:"))]
+
+
+def _log(chrome: webdriver.Chrome, kind: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = chrome.get_log(kind)  # type: ignore[no-untyped-call]
+    return entries

@@ -50,7 +50,7 @@ def draw_layers(names: Mapping[str, Any], path: Path) -> None:
     figure = Figure(figsize=(8.0, 2.8), layout="constrained")
     axes = figure.subplots()
     axes.use_sticky_edges = False
-    beside = {"transform": axes.get_yaxis_transform(), "va": "center"}
+    beside: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "center"}
     for place, (name, each) in enumerate(found.items()):
         axes.barh(place, each.largest - each.smallest, left=each.smallest, color=BLUE, height=0.55)
         if each.nonfinite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -11,14 +12,19 @@ import gradcore
 import provoking
 
 ROOT = Path(gradcore.__file__).parent
-ELSEWHERE = ("cli/", "distributed/", "integrations/", "testing/")
-"""What the page says that it leaves out."""
-
 UNREACHED = {
-    "awaited.py": "of a report on its way from a device, asked for what no report has",
-    "loading.py": "raised while gradcore is imported: tests/test_build.py",
-    "statistics.py": "of a statistic that no attribute asks for: a slip of our own",
+    "awaited.py": (1, "of a report on its way from a device, asked for what no report has"),
+    "cli/demo/faults.py": (1, "planted by our own loop after its backward pass"),
+    "cli/demo/text.py": (1, "of a Python that does not ship its library"),
+    "cli/report/reading.py": (1, "of a log that gets shorter between two reads"),
+    "distributed/job.py": (1, "of options that differ and read alike"),
+    "distributed/shards.py": (1, "torch refuses such a gradient itself, when it is given"),
+    "loading.py": (3, "raised while gradcore is imported: tests/test_build.py"),
+    "statistics.py": (1, "of a statistic that no attribute asks for: a slip of our own"),
+    "testing/policy.py": (1, "of a policy that fails in a guard alone"),
+    "testing/strategy.py": (1, "of a strategy that fails in a guard alone"),
 }
+"""Errors of a file that are not provoked: how many, and why."""
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +45,17 @@ def test_every_error_of_the_package_is_provoked(sections):
     hit = {site for section in sections for each in section.pieces for site in each.sites}
     page = " ".join(each.words for section in sections for each in section.pieces)
 
-    missed = [
-        f"{name}:{node.lineno}"
+    missed = Counter(
+        f"{path.relative_to(ROOT).as_posix()}"
         for path in sorted(ROOT.rglob("*.py"))
-        if not (name := path.relative_to(ROOT).as_posix()).startswith(ELSEWHERE)
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Raise) and node.exc is not None
         if not any((str(path), line) in hit for line in range(node.lineno, node.end_lineno + 1))
         # A registry raises what it kept anew, so the first place of it is known by its words.
         if longest_words(node) not in page
-    ]
+    )
 
-    assert {site.partition(":")[0] for site in missed} == UNREACHED.keys(), missed
+    assert missed == {file: count for file, (count, _) in UNREACHED.items()}
 
 
 def longest_words(node: ast.Raise) -> str:

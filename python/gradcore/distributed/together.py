@@ -85,8 +85,9 @@ def measured_together(
     unlike = (joined.differing | joined.partly).nonzero()
     if len(unlike):
         raise DistributedError(
-            f"Tensor {int(unlike[0])} is not finite, or there at all, in the same places on all "
-            f"ranks that hold a copy; something is not finite on rank {head.bad}. Skip the step."
+            f"Ranks that hold copies of tensor {int(unlike[0])} differ in what of it is not "
+            "finite, or in whether it is there; something is not finite on these ranks: "
+            f"{', '.join(map(str, head.bad)) or 'none'}. Skip the step."
         )
     return call.pieces, call.table, joined.table.to(call.table.device)
 

@@ -125,7 +125,7 @@ class GuardCallback(_lightning.Callback):  # type: ignore[misc] # it is imported
         if saved and len(saved) != len(self.guards):
             raise ValueError(
                 f"The checkpoint holds guards of {len(saved)} optimizers; the module has "
-                f"{len(self.guards)}."
+                f"{len(self.guards)}. Resume the module that it was saved with."
             )
         for guard, state in zip(self.guards, saved, strict=False):  # none if nothing is saved
             guard.load_state_dict(state)

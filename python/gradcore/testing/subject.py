@@ -51,9 +51,9 @@ class Subject:
             what = f"raised {type(what).__name__}: {what}"
         if self.options:
             given = f"{given}, made with {dict(self.options)}"
-        title = WORDS[self.kind].capitalize()
+        title, done = WORDS[self.kind].capitalize(), str(what).rstrip(".")
         return ConformanceError(
-            f"{title} {self._offered.__qualname__} breaks a rule: {rule} Given {given}: {what}"
+            f"{title} {self._offered.__qualname__} breaks a rule: {rule} Given {given}: {done}."
         )
 
     def check_words(self) -> None:

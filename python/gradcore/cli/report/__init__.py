@@ -41,6 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if output.resolve() == arguments.path.resolve():
             raise LogError(f"{output} is the log itself; name another file with -o.")  # noqa: TRY301
+        if not arguments.path.exists():
+            raise LogError(  # noqa: TRY301
+                f"{arguments.path} is not there. The sink 'jsonl' and History.save() write logs."
+            )
         show = write_page if output.suffix.lower() == PAGE else plot_run
         show(read_run(arguments.path), output, title=arguments.path.name)
     except (LogError, OSError, ImportError) as error:

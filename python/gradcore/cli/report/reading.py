@@ -36,7 +36,9 @@ def read_run(path: str | os.PathLike[str]) -> Run:
             tables.popitem()
         tables[place] = census.add(report)
     if not tables:
-        raise LogError(f"{log.path} holds no step yet: there is nothing to show.")
+        raise LogError(
+            f"{log.path} holds no step yet: there is nothing to show. Wait for the first."
+        )
     history.seen += log.decoder.before
     return build(history, _again(log, tables), list(census.names), sum(tables.values()))
 

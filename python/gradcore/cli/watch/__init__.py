@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
             if not arguments.once and console.is_terminal:
                 _follow(console, follower, progress, arguments.interval)
             if not follower.found:
-                return _fail(f"{arguments.path} is not there.")
+                return _fail(f"{arguments.path} is not there. Without --once it is waited for.")
             console.print(shown(progress, follower, console))
     except (LogError, OSError) as error:
         return _fail(str(error))

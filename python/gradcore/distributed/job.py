@@ -61,7 +61,7 @@ class Job:
         """Ranks that hold something that is not finite, as in ``"0, 3"``; None for none."""
         self.unlike_ranks: str | None = None
         """Ranks whose copies of gradients are not those of the lowest, likewise."""
-        self.due = 0
+        self.due: int = 0
         """Whether a snapshot is to be taken, by this rank and, once measured, by all: a `Due`."""
         self.see_parameters()
 

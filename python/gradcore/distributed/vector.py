@@ -57,7 +57,7 @@ class Vector:
         self._gradients = Layout(ever, n, rank, ranks, norm_type)
         self._parameters = Layout((), n, rank, ranks, norm_type)
         beside = self._parameters.length if "parameter_l2" in ever else 0
-        self.length = self._head + self._gradients.length + beside
+        self.length: int = self._head + self._gradients.length + beside
 
     def pack(self, said: Said, local: Statistics | None) -> Tensor:
         """What this rank says of itself, and what it measured: zeros where that is None."""

@@ -114,3 +114,64 @@ def test_a_fault_in_one_piece_of_a_piece_is_skipped_by_all_and_named(ranks):
     assert verdicts[2] == [True, "3", "1.up.weight"]
     assert verdicts[:2] + verdicts[3:] == [[False, None, None]] * 7
     assert ranks[0][3] == [7.0]  # the step that was skipped is none to the optimizer
+
+
+SEQUENCE = """
+from torch.distributed.tensor import Shard
+from torch.distributed.tensor.parallel import SequenceParallel
+
+def sequential():
+    torch.manual_seed(1)
+    return nn.Sequential(Block(), Block(), nn.LayerNorm(6)).double()
+
+def in_parts(mesh):
+    net = sequential()
+    up = ColwiseParallel(input_layouts=Shard(1))
+    down = RowwiseParallel(output_layouts=Shard(1))
+    plan = {"norm": SequenceParallel(), "up": up, "down": down}
+    for block in net[:2]:
+        parallelize_module(block, mesh["tp"], plan)
+        fully_shard(block, mesh=mesh["dp"])
+    parallelize_module(net, mesh["tp"], {"2": SequenceParallel()})
+    return fully_shard(net, mesh=mesh["dp"])
+
+def loss_of(net, batch):
+    loss = (net(batch) - 1.0).pow(4).sum()
+    return getattr(loss, "full_tensor", lambda: loss)()
+
+mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+net, alone = in_parts(mesh), sequential()
+optimizer = torch.optim.AdamW(net.parameters(), lr=0.1, foreach=False)
+guard = gradcore.Guard(net, max_norm=0.01)
+steps = []
+for step in range(3):
+    alone.load_state_dict({n: t.full_tensor() for n, t in net.state_dict().items()})
+    net.zero_grad()
+    alone.zero_grad()
+    torch.manual_seed(step)
+    batch = torch.randn(4, 6, 6).double()
+    # Each pair of ranks has half of the batch, and each of the two half of every sequence.
+    part = batch.chunk(2)[mesh["dp"].get_local_rank()].chunk(2, 1)[mesh["tp"].get_local_rank()]
+    loss_of(net, part).backward()
+    loss_of(alone, batch).backward()
+    apart = [(p.grad / 2).flatten().tolist() for p in alone.parameters()]
+    del reduced[:]
+    report = guard.step(optimizer)
+    steps.append([told(report), report.norm, apart, whole(net), len(reduced)])
+kinds = sorted({str(p.placements) for n, p in net.named_parameters() if "norm" in n})
+result = [steps, elements(net), kinds]
+"""
+
+
+def test_norms_of_sequences_that_ranks_share_are_reduced_and_counted_once(tmp_path):
+    """Sequence parallelism under FSDP2, as large models are trained."""
+    ranks = processes.each_of(4, TRAINING + MODEL + SEQUENCE, tmp_path)
+
+    assert ranks == [ranks[0]] * 4
+    steps, _, kinds = ranks[0]
+    assert kinds == ["(Shard(dim=0), Replicate())"]
+    for _, norm, apart, left, collectives in steps:
+        assert norm == pytest.approx(exact(x for each in apart for x in each), rel=1e-12)
+        assert collectives == 1
+        for before, after in zip(apart, left, strict=True):
+            assert after == pytest.approx([x * 0.01 / norm for x in before], rel=1e-9, abs=1e-15)

@@ -33,6 +33,9 @@ PARAMETERS = 291
 ELEMENTS = 6_738_415_616
 """Of the same model."""
 
+UNITS = 32 * (4 * 4096 + 2 * 11008 + 4096) + 2 * 32000
+"""Rows of the weights of the same model, each whole on one rank; 65 gains lie on several each."""
+
 NUMBER = 8
 """Bytes of a float64."""
 
@@ -129,6 +132,9 @@ def tables() -> dict[str, str]:
             f"{moved(whole[r], r) / t:.1g}" for r, t in zip(RANKS, training, strict=True)
         ],
         "besides, if `max_abs` or `lp` is wanted": [size_of(largest[r]) for r in RANKS],
+        "besides, if norms of units of both are wanted": [
+            size_of(NUMBER * 2 * (UNITS + 3 * 65)) for _ in RANKS
+        ],
         "once, in the first step: received": [size_of(first_step_bytes(r)) for r in RANKS],
     }
     times = {

@@ -87,7 +87,7 @@ MAY_IMPORT = {
     "watching": "",
     "attachment": "errors torch",
     # many ranks: what each holds, and what all of them know
-    "distributed*": "core distributed.* errors parameters plan statistics torch",
+    "distributed*": "core distributed.* errors parameters plan statistics torch units",
     "distributed.across": "distributed.group distributed.job distributed.sharding",
     "awaited": "report",
     "sending": "fetching plan torch",

@@ -78,8 +78,20 @@ step = lambda: gradcore.Guard([odd], process_group=world).apply()
         "'param.0' is torch.float32 of shape [2] on rank 0 and torch.float32 of shape [3] on rank",
     ),
     "units": (
-        "step = lambda: gradcore.Guard(net, needs='unit_l2', process_group=world).apply()",
-        "'unit_l2' is not measured across processes",
+        """
+guard = gradcore.Guard(net, needs="unit_l2", process_group=world)
+guard.measuring.unit_axis = rank
+step = guard.apply
+""",
+        "Ranks differ in 'unit_axis': it is 0 on rank 0 and 1 on rank 1",
+    ),
+    "no such units": (
+        """
+guard = gradcore.Guard(net, needs="unit_l2", process_group=world)
+guard.measuring.unit_axis = 2
+step = guard.apply
+""",
+        "Rank 0 could not take its step. ValueError: ",
     ),
     "placement": (
         ON_A_MESH

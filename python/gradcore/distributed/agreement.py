@@ -12,8 +12,10 @@ from gradcore.distributed.group import device_of
 from gradcore.distributed.ownership import Ownership, gathered, held_by, resolve
 from gradcore.distributed.partials import Partials, told_of
 from gradcore.distributed.replicas import Replicas
+from gradcore.distributed.unit_layout import UnitLayout, told_of_units, units_here
 from gradcore.distributed.vector import Vector
 from gradcore.errors import DistributedError
+from gradcore.statistics import OF_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,20 +60,33 @@ def agree(
             configuration; the same on all.
     """
     rank, ranks = dist.get_rank(group), dist.get_world_size(group)
-    devices = {tensor.device.type for tensor in shards.tensors}
-    pending = told_of(shards.names, shards.parameters)
-    mine = (held_by(shards.names, shards.parameters), pending, configuration, devices)
-    everyone, troubles = zip(*gathered((mine, in_words(trouble)), group), strict=True)
-    require_success(troubles, trouble)
-    unlike = difference([each for _, _, each, _ in everyone])
+    names, parameters, axis = shards.names, shards.parameters, measuring.unit_axis
+    of_units = not measuring.ever.isdisjoint(OF_UNITS)
+    here, mine = [], None
+    try:
+        if of_units:
+            here = [units_here(tensor, axis) for tensor in parameters]
+        mine = (
+            held_by(names, parameters),
+            told_of(names, parameters),
+            configuration,
+            {tensor.device.type for tensor in shards.tensors},
+            told_of_units(names, parameters, axis) if of_units else {},
+        )
+    except Exception as error:  # noqa: BLE001 - whatever it is, other ranks wait for this one
+        trouble = trouble or error
+    told = gathered((mine, in_words(trouble)), group)
+    require_success([words for _, words in told], trouble)
+    everyone = [each for each, _ in told if each is not None]
+    holdings, pending, configurations, devices, units = map(list, zip(*everyone, strict=True))
+    unlike = difference(configurations)
     if unlike is not None:
         raise DistributedError(unlike)
-    holdings = [held for held, *_ in everyone]
     own = resolve(holdings, rank)
-    partials = Partials(shards.names, shards.parameters, [told for _, told, *_ in everyone])
-    vector = Vector(measuring.ever, own, rank, ranks, measuring.norm_type)
-    kinds = sorted(set().union(*(kinds for *_, kinds in everyone)))
-    device = device_of(group, kinds)
+    partials = Partials(names, parameters, pending)
+    layout = UnitLayout(units, own, here) if of_units else None
+    vector = Vector(measuring.ever, own, rank, ranks, measuring.norm_type, units=layout)
+    device = device_of(group, sorted(set().union(*devices)))
     return Agreement(own, partials, vector, Replicas(holdings, rank), device)
 
 

@@ -20,6 +20,7 @@ def configuration_of(guard: Guard) -> dict[str, str]:
         "every": str(guard.every),
         "max_consecutive": str(guard.streak.limit),
         "statistics": ", ".join(sorted(guard.measuring.ever)),
+        "unit_axis": str(guard.measuring.unit_axis),
         "step": str(guard.steps),
         "snapshot before step": str(guard.rollback and guard.rollback.step),
     }

@@ -22,7 +22,7 @@ from gradcore.distributed.squares import join, split
 from gradcore.distributed.vector import NONFINITE, bad_elements, empty_table
 from gradcore.errors import DistributedError
 from gradcore.parameters import same
-from gradcore.statistics import OF_UNITS, ROWS, Statistics
+from gradcore.statistics import ROWS, Statistics
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
@@ -44,9 +44,6 @@ class Job:
     Args:
         guard: The one of this rank.
         group: The ranks.
-
-    Raises:
-        DistributedError: The guard has a policy or a need that one process alone can serve.
     """
 
     def __init__(self, guard: Guard, group: ProcessGroup) -> None:
@@ -67,14 +64,8 @@ class Job:
 
     def see_parameters(self) -> None:
         """Take in that the guard has other parameters; others hear of it in the next step."""
-        guard = self._guard
-        unserved = [name for name in OF_UNITS if name in guard.measuring.ever]
-        if unserved:
-            raise DistributedError(
-                f"{unserved[0]!r} is not measured across processes: a unit may lie on several of "
-                "them. Use a strategy that bounds whole parameters."
-            )
-        self.shards: Shards = Shards(guard.parameters.names, guard.parameters.tensors)
+        parameters = self._guard.parameters
+        self.shards: Shards = Shards(parameters.names, parameters.tensors)
         self._stale = self._agreement is not None
 
     def continue_from(self, other: Job) -> None:
@@ -82,7 +73,11 @@ class Job:
         if other._group is not self._group or other._agreement is None:
             return
         mine, its = self._guard.measuring, other._guard.measuring
-        alike = (mine.ever, mine.norm_type) == (its.ever, its.norm_type)
+        alike = (mine.ever, mine.norm_type, mine.unit_axis) == (
+            its.ever,
+            its.norm_type,
+            its.unit_axis,
+        )
         alike &= same(self.shards.parameters, other.shards.parameters)
         self._agreement, self._stale = other._agreement, other._stale or not alike
 
@@ -156,6 +151,7 @@ class Job:
             trusted=trusted,
             parameters_table=None if both.parameters is None else both.parameters.table,
             loss=loss,
+            per_unit=both.units,
         )
 
     def judged(self, decision: Decision, host: Fetched) -> Fetched:
@@ -166,7 +162,8 @@ class Job:
         self, local: Statistics, joined: Statistics, decision: Decision
     ) -> tuple[Tensor, Decision]:
         """The table to repair by, and the part of a decision that this rank carries out."""
-        return part_of(self._agreed.own, local, joined, decision)
+        agreed = self._agreed
+        return part_of(agreed.own, agreed.vector.units, local, joined, decision)
 
     def norm(self) -> float:
         """The joint norm as it is now, NaN or infinite if an element is: a second all-reduce."""

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradcore.distributed.vector import NONFINITE
-from gradcore.plan import Propagate, Scale, ZeroParameters
+from gradcore.plan import Propagate, Scale, ScaleUnits, ZeroParameters
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gradcore.decision import Decision
     from gradcore.distributed.ownership import Ownership
+    from gradcore.distributed.unit_layout import UnitLayout
     from gradcore.fetching import Fetched
     from gradcore.parameter_table import Table
     from gradcore.statistics import Statistics
@@ -32,7 +33,11 @@ def judged(own: Ownership, decision: Decision, host: Fetched, *, differing: bool
 
 
 def part_of(
-    own: Ownership, local: Statistics, joined: Statistics, decision: Decision
+    own: Ownership,
+    units: UnitLayout | None,
+    local: Statistics,
+    joined: Statistics,
+    decision: Decision,
 ) -> tuple[Tensor, Decision]:
     """The table to repair by, and the decision with the rows of this rank.
 
@@ -40,6 +45,7 @@ def part_of(
 
     Args:
         own: Which rows of the job are of this rank.
+        units: Which of its units are.
         local: What this rank measured.
         joined: What all ranks did.
         decision: Of the job.
@@ -55,6 +61,8 @@ def part_of(
     bound, shrink = decision.bound, decision.shrink
     if isinstance(bound, Scale):
         bound = Scale(rows(bound.factors))
+    if isinstance(bound, ScaleUnits) and units is not None:
+        bound = ScaleUnits(bound.factors[units.places].to(table.device))
     shrink = None if shrink is None else rows(shrink)
     return table, replace(decision, bound=bound, shrink=shrink)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed.device_mesh import DeviceMesh
@@ -75,6 +77,25 @@ def piece_of(tensor: Tensor) -> Piece:
         for name, coordinate, placement in zip(names, at, placements, strict=True)
         if not (placement.is_replicate() or placement.is_partial())
     )
+
+
+def indices_along(tensor: DTensor, axis: int) -> Tensor:
+    """Which indices of an axis this rank holds something at: int64 ``[n]``, on the CPU."""
+    from torch.distributed.tensor import Replicate, distribute_tensor  # noqa: PLC0415 - as above
+
+    axis %= tensor.ndim
+    placements = []
+    for placement in tensor.placements:
+        divided: Any = getattr(placement, "dim", None)
+        if divided is None or divided % tensor.ndim != axis:
+            placements.append(Replicate())
+            continue
+        kind: Any = type(placement)
+        factor = getattr(placement, "split_factor", None)  # of FSDP2 over a dimension of its own
+        placements.append(kind(0) if factor is None else kind(0, split_factor=factor))
+    whole = torch.arange(tensor.shape[axis])
+    placed = distribute_tensor(whole, tensor.device_mesh, placements, src_data_rank=None)
+    return local_of(placed).cpu()
 
 
 def ranks_of(mesh: DeviceMesh) -> list[int]:

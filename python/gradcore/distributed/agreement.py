@@ -65,7 +65,7 @@ def agree(
     here, mine = [], None
     try:
         if of_units:
-            here = [units_here(tensor, axis) for tensor in parameters]
+            here = [units_here(*named, axis) for named in zip(names, parameters, strict=True)]
         mine = (
             held_by(names, parameters),
             told_of(names, parameters),

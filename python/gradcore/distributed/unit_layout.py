@@ -32,7 +32,7 @@ def told_of_units(names: Sequence[str], parameters: Sequence[Tensor], axis: int)
     }
 
 
-def units_here(tensor: Tensor, axis: int) -> Tensor:
+def units_here(name: str, tensor: Tensor, axis: int) -> Tensor:
     """Which units of a parameter this rank holds something of: int64 ``[units]``.
 
     Raises:
@@ -45,8 +45,9 @@ def units_here(tensor: Tensor, axis: int) -> Tensor:
     units = indices_along(tensor, axis)
     if len(units) != local_of(tensor).shape[axis]:
         raise TypeError(
-            f"A parameter is placed {tensor.placements}, which does not tell what units a rank "
-            "holds. Use a strategy that bounds whole parameters."
+            f"{name!r} is placed {tensor.placements}, which does not tell what units this rank "
+            f"holds: {len(units)} by its placements, {local_of(tensor).shape[axis]} by what is "
+            "there. Use a strategy that bounds whole parameters."
         )
     return units
 

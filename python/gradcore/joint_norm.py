@@ -30,11 +30,11 @@ def measured(
     row = {2.0: "l2", 1.0: "l1", math.inf: "max_abs"}.get(order, "lp")
     norm_type = order if row == "lp" else 2.0
 
-    def measure(pieces: list[Tensor]) -> Tensor:
+    def measure(pieces: list[Tensor], *, gradients: bool) -> Tensor:
         return core.measure_table(pieces, (row,), gradients=gradients, norm_type=norm_type)
 
     if not any_sharded(tensors):
-        table = measure(tensors)
+        table = measure(tensors, gradients=gradients)
         return tensors, table, table, table[ROWS.index(row), -1]
     # torch.distributed is no part of every build of torch.
     from gradcore.distributed.together import measured_together  # noqa: PLC0415

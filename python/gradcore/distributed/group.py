@@ -26,10 +26,8 @@ def largest_mesh(tensors: Sequence[Tensor]) -> DeviceMesh | None:
     Raises:
         DistributedError: A mesh has ranks outside the largest.
     """
-    meshes: list[DeviceMesh] = []
-    for tensor in tensors:
-        if is_sharded(tensor) and not any(tensor.device_mesh is mesh for mesh in meshes):
-            meshes.append(tensor.device_mesh)
+    found = [tensor.device_mesh for tensor in tensors if is_sharded(tensor)]
+    meshes = list({id(mesh): mesh for mesh in found}.values())
     if not meshes:
         return None
     largest = max(meshes, key=lambda mesh: mesh.size())

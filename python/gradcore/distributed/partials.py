@@ -51,6 +51,28 @@ def pending_of(parameter: Tensor) -> Pending | None:
     return tuple(pending) if all(how in OPERATIONS for _, how in pending) else None
 
 
+def can_be_summed(tensor: Tensor) -> bool:
+    """Whether a tensor itself is still to be reduced, in a way that is known here."""
+    if not is_sharded(tensor):
+        return False
+    partial = [p for p in tensor.placements if p.is_partial()]
+    return bool(partial) and all(getattr(p, "reduce_op", None) in OPERATIONS for p in partial)
+
+
+def as_gradient(tensor: Tensor) -> Tensor:
+    """A stand-in whose gradient the tensor is, placed as the tensor is once it is reduced."""
+    value = tensor.detach()
+    if is_sharded(value) and can_be_summed(value):
+        from torch.distributed.tensor import Replicate  # noqa: PLC0415 - no part of every torch
+
+        reduced = [Replicate() if p.is_partial() else p for p in value.placements]
+        stands_in = placing(value, reduced)(local_of(value).detach())
+    else:
+        stands_in = tensor.detach()
+    stands_in.grad = value
+    return stands_in
+
+
 def told_of(names: Sequence[str], parameters: Sequence[Tensor]) -> Told:
     """What this rank tells the others, of DTensors that have a gradient."""
     return {

@@ -17,6 +17,7 @@ from gradcore.errors import DistributedError
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.tensor.placement_types import Placement
 
 
 def placed(tensors: Sequence[Tensor]) -> Ownership:
@@ -31,25 +32,30 @@ def placed(tensors: Sequence[Tensor]) -> Ownership:
     whole = largest_mesh(tensors)
     assert whole is not None  # noqa: S101 - one of them is a DTensor
     here = _coordinate(whole)
-    owned, copies = [], []
+    plain = not any(here), float(whole.size())
+    known: dict[tuple[int, tuple[Placement, ...]], tuple[bool, float]] = {}
+    each = []
     for i, tensor in enumerate(tensors):
         if not is_sharded(tensor):
-            owned.append(not any(here))
-            copies.append(float(whole.size()))
+            each.append(plain)
             continue
-        mesh = tensor.device_mesh
-        beside = _beside(mesh, whole)
-        if beside is None:
-            raise DistributedError(
-                f"Tensor {i} is on ranks {ranks_of(mesh)}, which are no part of the mesh of "
-                f"{whole.mesh.tolist()}: which tensors are copies cannot be told without names. "
-                "Use gradcore.Guard, which knows them."
-            )
-        at = _coordinate(mesh)
-        over = [d for d, placement in enumerate(tensor.placements) if placement.is_replicate()]
-        owned.append(not any(here[d] for d in beside) and not any(at[d] for d in over))
-        sizes = [whole.size(d) for d in beside] + [mesh.size(d) for d in over]
-        copies.append(float(math.prod(sizes)))
+        mesh, placements = tensor.device_mesh, tensor.placements
+        key = id(mesh), placements
+        if key not in known:  # of hundreds of tensors few are placed in a way of their own
+            beside = _beside(mesh, whole)
+            if beside is None:
+                raise DistributedError(
+                    f"Tensor {i} is on ranks {ranks_of(mesh)}, which are no part of the mesh of "
+                    f"{whole.mesh.tolist()}: which tensors are copies cannot be told without "
+                    "names. Use gradcore.Guard, which knows them."
+                )
+            at = _coordinate(mesh)
+            over = [d for d, placement in enumerate(placements) if placement.is_replicate()]
+            first = not any(here[d] for d in beside) and not any(at[d] for d in over)
+            sizes = [whole.size(d) for d in beside] + [mesh.size(d) for d in over]
+            known[key] = first, float(math.prod(sizes))
+        each.append(known[key])
+    owned, copies = zip(*each, strict=True)
     n = len(tensors)
     return Ownership(
         tuple(map(str, range(n))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed.device_mesh import DeviceMesh
     from torch.distributed.tensor import DTensor
+    from torch.distributed.tensor.placement_types import Placement
     from typing_extensions import TypeIs
 
 Piece: TypeAlias = tuple[tuple[str, int], ...]
@@ -46,14 +47,19 @@ def local_of(tensor: DTensor) -> Tensor:
     return arrived
 
 
-def placing(tensor: DTensor) -> Callable[[Tensor], Tensor]:
-    """Makes DTensors that are placed as this one is, of what this rank holds; it is not held."""
+def placing(
+    tensor: DTensor, placements: Sequence[Placement] | None = None
+) -> Callable[[Tensor], Tensor]:
+    """Makes DTensors that are placed as this one is, or so, of what this rank holds.
+
+    The tensor itself is not held.
+    """
     from torch.distributed.tensor import DTensor  # noqa: PLC0415 - no part of every build of torch
 
     return partial(
         DTensor.from_local,
         device_mesh=tensor.device_mesh,
-        placements=tensor.placements,
+        placements=tensor.placements if placements is None else placements,
         run_check=False,
         shape=tensor.shape,
         stride=tensor.stride(),

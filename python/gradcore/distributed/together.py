@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 from zlib import crc32
 
 import torch
@@ -14,7 +14,7 @@ from gradcore.distributed.configuration import difference
 from gradcore.distributed.group import device_of, group_of
 from gradcore.distributed.head import Said
 from gradcore.distributed.ownership import gathered
-from gradcore.distributed.partials import Partials, told_of
+from gradcore.distributed.partials import Partials, as_gradient, can_be_summed, told_of
 from gradcore.distributed.placement import placed
 from gradcore.distributed.sharding import is_sharded
 from gradcore.distributed.shards import Shards
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from gradcore.distributed.layout import Joined
 
 
+class Measure(Protocol):
+    """Gives the table of plain tensors, or of their gradients."""
+
+    def __call__(self, pieces: list[Tensor], *, gradients: bool) -> Tensor: ...
+
+
 def shards_of(tensors: list[Tensor]) -> Shards:
     """What this rank holds of tensors; named by their numbers."""
     return Shards([f"tensor {i}" for i in range(len(tensors))], tensors)
@@ -36,7 +42,7 @@ def shards_of(tensors: list[Tensor]) -> Shards:
 
 def measured_together(
     tensors: list[Tensor],
-    measure: Callable[[list[Tensor]], Tensor],
+    measure: Measure,
     row: str,
     *,
     gradients: bool,
@@ -47,7 +53,7 @@ def measured_together(
 
     Args:
         tensors: DTensors, and others, of which every rank has a copy; the same list on every rank.
-        measure: Gives the table of plain tensors.
+        measure: What looks at this rank's part of them.
         row: What it measures beyond what is always there.
         gradients: Of their gradients rather than of themselves.
         norm_type: The p of ``lp``.
@@ -60,13 +66,19 @@ def measured_together(
         DistributedError: Meshes do not belong together, a rank failed to measure, or ranks were
             called with different arguments; the same error on all of them.
     """
+    complete: list[Tensor] = []
     group = group_of(tensors)
     assert group is not None  # noqa: S101 - one of them is a DTensor
+    if not gradients:
+        if any(map(can_be_summed, tensors)):
+            tensors, gradients = [as_gradient(tensor) for tensor in tensors], True
+        complete = tensors
     call = _Call(
         tensors,
         measure,
         row,
         gradients=gradients,
+        complete=complete,
         norm_type=norm_type,
         arguments=arguments,
         group=group,
@@ -98,15 +110,17 @@ class _Call:
     def __init__(
         self,
         tensors: list[Tensor],
-        measure: Callable[[list[Tensor]], Tensor],
+        measure: Measure,
         row: str,
         *,
         gradients: bool,
+        complete: list[Tensor],
         norm_type: float,
         arguments: str,
         group: ProcessGroup,
     ) -> None:
         self._tensors, self._measure, self._gradients = tensors, measure, gradients
+        self._complete = complete
         self._measured = ALWAYS | {row}
         self._digest, self._group = crc32(arguments.encode()), group
         self._own = placed(tensors)
@@ -121,13 +135,12 @@ class _Call:
         self.table = empty_table(len(self._tensors))
         complete = True
         try:
+            _require_summed(self._complete)
             shards = shards_of(self._tensors)
             if self._gradients:
                 complete = shards.take_gradients(summed)
-            else:
-                _require_summed(self._tensors)
             self.pieces = shards.tensors
-            self.table = self._measure(self.pieces)
+            self.table = self._measure(self.pieces, gradients=self._gradients)
         except (TypeError, ValueError) as error:
             self.failure = f"{type(error).__name__}: {error}"
         self._local = Statistics(self.table, torch.tensor(False), self._measured)

@@ -1,7 +1,6 @@
 """Say what is installed and compiled in, whether it works here, and how to cure what does not.
 
-If gradcore cannot be imported at all, neither can this: then the ImportError itself says what is
-wrong and what to do about it.
+If gradcore cannot be imported at all, neither can this: then ``gradcore_command.broken`` looks.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "history_state": "report scalars tally torch",
     "history": "history_state logfile plots report ring runs scalars tally validation",
     "runs*": "logfile logfile.table parameter_table runs.* tally",
-    "sinks*": "extras logfile logfile.values report scalars sinks.*",
+    "sinks*": "extras logfile logfile.values printable report scalars sinks.*",
     # the native verbs, and what they are carried out on
     "floor": "loading",
     "loading": "_native torch",
@@ -102,7 +102,7 @@ MAY_IMPORT = {
     # frameworks that hold the loop
     "integrations*": "config errors extras integrations.* sinks.series torch",
     # what watches a model
-    "monitors*": "core errors monitors.* statistics validation torch",
+    "monitors*": "core errors monitors.* printable statistics validation torch",
     # pictures
     "plots": "plots.*",
     "plots.*": "plots.* runs.placing",

@@ -231,3 +231,16 @@ def test_a_model_may_be_traced_twice_at_once():
 def test_what_cannot_be_traced_is_refused(model, options, error, message):
     with pytest.raises(error, match=message):
         trace_nonfinite(model, **options)
+
+
+def test_hostile_names_are_shown_as_escapes():
+    """An event goes into a log and onto a terminal."""
+    model = nn.Sequential(nn.Linear(2, 2))
+    model[0].register_parameter("x\n\x1b[2J", nn.Parameter(torch.ones(2)))
+
+    with trace_nonfinite(model, action="log") as tracer:
+        model[0].bias.data[0] = math.nan
+        model(torch.ones(1, 2))
+    lines = str(tracer.event).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert any(r"0.x\n\x1b[2J [2] float32: 1 … 1" in line for line in lines)

@@ -83,6 +83,29 @@ def test_it_draws_without_an_error_and_asks_for_nothing(chrome, path):
     )
 
 
+def panels_of(chrome):
+    """What stands beside the curves, from top to bottom."""
+    axes = chrome.execute_script(
+        "const {_fullLayout: all} = document.getElementById('curves');"
+        "return all._subplots.yaxis.map((id) => all[id.replace('y', 'yaxis')]).map("
+        "(axis) => [axis.title.text, axis.domain])"
+    )
+    return [title for title, _ in sorted(axes, key=lambda axis: -axis[1][0])]
+
+
+def test_a_run_without_losses_has_no_panel_for_them(chrome, tmp_path):
+    """And one with them has."""
+    rest = ["gradient norm", "non-finite", "clip factor"]
+    for loss, titles in ((1.0, ["loss", *rest]), (math.nan, ["loss", *rest]), (None, rest)):
+        steps = [recorded.step(n, [1.0, 2.0, 3.0], loss=loss) for n in range(4)]
+        path = tmp_path / f"{loss}.html"
+        write_page(recorded.run(*steps), path, title="run")
+        show(chrome, path)
+
+        assert panels_of(chrome) == titles
+        assert said(chrome) == []
+
+
 def test_hostile_names_run_nothing(chrome, path):
     show(chrome, path)
 

@@ -132,3 +132,10 @@ def test_what_cannot_be_written_leaves_the_file_as_it_was(tmp_path):
     with pytest.raises(OSError, match="run.html"):
         write_page(broken(), path, title="run")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_whose_checks_found_nothing_is_not_told_that_it_had_none():
+    """The log does not tell whether there were any."""
+    page = page_of(recorded.run(recorded.step(0, [1.0, 2.0, 3.0])), title="run")
+
+    assert "Nothing. If the guard of this run had no checks, nothing could be found" in page

@@ -39,3 +39,17 @@ def test_a_finding_is_a_line_of_its_severity(caplog, severity):
 def test_an_unknown_level_is_refused(level):
     with pytest.raises(ValueError, match=f"level must be one of .* got '{level}'"):
         Log(level=level)
+
+
+def test_hostile_names_stay_within_their_line_and_move_no_cursor(caplog):
+    """Such as a parameter's: whoever reads a log would take the rest for a line of its own."""
+    name = "x\nCRITICAL gradcore: all is well\x1b[2J"
+    caplog.set_level(logging.INFO)
+    finding = Finding("dead\r", "warning", f"The gradient of {name} is 0.", f"Thaw {name}.")
+
+    Log()(reports.report(step=7, first_nonfinite=name, findings=(finding,)))
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == 2
+    assert all(line.isprintable() for line in lines)
+    escaped = r"x\nCRITICAL gradcore: all is well\x1b[2J"
+    assert lines[1] == rf"step 7: dead\r: The gradient of {escaped} is 0. Thaw {escaped}."

@@ -10,6 +10,8 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from gradcore.printable import printable
+
 INPUT: Final = "(input)"
 """Stands for a module where the batch was not finite to begin with."""
 
@@ -55,7 +57,7 @@ class ValueRange:
         values = f"{self.smallest:.4g} … {self.largest:.4g}"
         if math.isnan(self.smallest):
             values = "nothing finite"
-        return f"{self.name} {list(self.shape)} {self.dtype}: {values}{bad}"
+        return f"{printable(self.name)} {list(self.shape)} {self.dtype}: {values}{bad}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

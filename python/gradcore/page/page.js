@@ -58,8 +58,11 @@ function drawCurves() {
   const loss = pick(curves.loss, () => true);
   const known = loss.filter((v) => v !== null);
   const top = known.reduce((a, b) => Math.max(a, b), -Infinity);
+  const lost = curves.lost.some(Boolean);
+  const panels = [["loss", "yaxis"], ["gradient norm", "yaxis2"], ["non-finite", "yaxis3"], ["clip factor", "yaxis4"]];
+  if (!known.length && !lost) panels.shift(); // no step was given a loss
   const traces = [
-    line("loss", loss, "y", "blue"),
+    ...(panels.length === 4 ? [line("loss", loss, "y", "blue")] : []),
     line("norm before clipping", pick(curves.norm, good), "y2", "blue"),
     line("after", pick(curves.clipped_norm, good), "y2", "green"),
     dots("bound, where reached", pick(curves.bound, () => true), "y2", "ink", "line-ew-open"),
@@ -67,20 +70,22 @@ function drawCurves() {
     dots("non-finite elements", pick(curves.nonfinite, (v) => v > 0), "y3", "bad", "circle"),
     dots("clip factor", pick(curves.scale, (v) => v < 1), "y4", "green", "circle"),
   ];
-  if (curves.lost.some(Boolean)) {
+  if (lost) {
     traces.push(dots("loss not finite", pick(curves.lost, () => true).map((v) => (v ? (known.length ? top : 1) : null)), "y", "bad", "x"));
   }
   const most = curves.nonfinite.reduce((a, b) => Math.max(a, b), 0);
-  const titles = ["loss", "gradient norm", "non-finite", "clip factor"];
   const layout = base({
-    height: narrow() ? 680 : 780, legend: { orientation: "h", y: 1.0, yanchor: "bottom" }, hovermode: "x unified",
+    height: (narrow() ? 170 : 195) * panels.length, legend: { orientation: "h", y: 1.0, yanchor: "bottom" }, hovermode: "x unified",
     xaxis: axis({ title: { text: "step" }, range: [...range], anchor: "y4" }),
   });
-  titles.forEach((text, i) => {
-    const log = i === 1 || i === 2 || (i === 0 && wide(loss));
-    layout[`yaxis${i ? i + 1 : ""}`] = axis({
-      title: { text }, domain: [0.765 - 0.255 * i, 0.985 - 0.255 * i], exponentformat: "power", nticks: 5,
-      ...(log ? { type: "log" } : {}), ...(i === 3 ? { range: [-0.03, 1.05] } : {}), ...(i === 2 ? { range: [-0.2, Math.log10(2 * Math.max(5, most))] } : {}),
+  const share = 1.02 / panels.length;
+  panels.forEach(([text, name], i) => {
+    const log = text === "gradient norm" || text === "non-finite" || (text === "loss" && wide(loss));
+    const top = 0.985 - share * i;
+    layout[name] = axis({
+      title: { text }, domain: [Math.max(0, top - share + 0.035), top], exponentformat: "power", nticks: 5,
+      ...(log ? { type: "log" } : {}), ...(text === "clip factor" ? { range: [-0.03, 1.05] } : {}),
+      ...(text === "non-finite" ? { range: [-0.2, Math.log10(2 * Math.max(5, most))] } : {}),
     });
   });
   return Plotly.react("curves", traces, layout, config);

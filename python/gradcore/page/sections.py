@@ -44,8 +44,8 @@ def findings(run: Run) -> str:
     """What the health checks found, the worst first."""
     if not run.findings:
         return (
-            "<p>None. Health checks look at every step where the guard is told to: "
-            "<code>Guard(…, checks=&quot;default&quot;)</code>.</p>"
+            "<p>Nothing. If the guard of this run had no checks, nothing could be found: "
+            "<code>Guard(…, checks=&quot;default&quot;)</code> has them.</p>"
         )
     listed = "".join(map(_finding, run.findings[:LISTED]))
     return f"<ol class='cards'>{listed}</ol>{_rest(len(run.findings))}"
@@ -84,11 +84,12 @@ def _event(streak: Streak) -> str:
         (streak.posinf, "+Inf"),
         (streak.neginf, "-Inf"),
         (streak.parameters, "non-finite in parameters"),
-        (streak.losses, "times a loss that was not finite"),
         (streak.repaired, "repaired"),
     )
     done = ((streak.skipped, "skipped"), (streak.restored, "rolled back"))
     what = [f"{count:,} {name}" for count, name in counts if count]
+    if streak.losses:
+        what.append("loss not finite" + (f" {_times(streak.losses)}" if streak.steps > 1 else ""))
     of = f" of {streak.steps:,} steps" if streak.steps > 1 else ""
     what += [f"{count:,}{of} {name}" if of else name for count, name in done if count]
     cells = (streak.first_nonfinite, streak.last_clean)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from gradcore.printable import printable
+
 if TYPE_CHECKING:
     from gradcore.report import Report
 
@@ -16,7 +18,10 @@ LEVELS: Final = {
 
 
 class Log:
-    """Logs each report as one line, and each finding as a line of its own severity.
+    r"""Logs each report as one line, and each finding as a line of its own severity.
+
+    What a terminal would obey, such as a newline in the name of a parameter, is written as an
+    escape: ``\n``.
 
     Args:
         logger: Name of the logger.
@@ -43,7 +48,7 @@ class Log:
                 LEVELS[finding.severity],
                 "step %d: %s: %s %s",
                 report.step,
-                finding.check,
-                finding.message,
-                finding.recommendation,
+                printable(finding.check),
+                printable(finding.message),
+                printable(finding.recommendation),
             )

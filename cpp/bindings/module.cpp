@@ -23,6 +23,10 @@ namespace {
 
 using Replacement = std::optional<std::vector<double>>;
 
+/// Tensors of a list that are looked at together, one after the other step by step: in a long list
+/// every object lies elsewhere, and each is waited for if memory was not asked for it in time.
+constexpr std::size_t kTogether = 64;
+
 const at::Tensor& tensor_of(py::handle item) {
   TORCH_CHECK_TYPE(THPVariable_Check(item.ptr()), "gradcore takes tensors; got ",
                    Py_TYPE(item.ptr())->tp_name, ".");
@@ -32,16 +36,22 @@ const at::Tensor& tensor_of(py::handle item) {
 /// The tensors of a list, or their gradients, without going through Python for each. What is
 /// returned owns them: a parameter may be given another gradient while they are worked on.
 std::vector<at::Tensor> unpack(const py::list& tensors, bool gradients) {
-  std::vector<const at::Tensor*> given;
-  given.reserve(tensors.size());
-  for (const py::handle item : tensors) given.push_back(&tensor_of(item));
-  if (gradients) gradcore::fetch_gradients(given);
-
   std::vector<at::Tensor> unpacked;
   unpacked.reserve(tensors.size());
   gradcore::Gradients found;
-  for (const at::Tensor* tensor : given) {
-    unpacked.push_back(gradients ? found.of(*tensor) : *tensor);
+  const at::Tensor* given[kTogether];
+  for (std::size_t begin = 0; begin < tensors.size(); begin += kTogether) {
+    const std::size_t count = std::min(kTogether, tensors.size() - begin);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t ahead = std::min(begin + i + kTogether, tensors.size() - 1);
+      __builtin_prefetch(PyList_GET_ITEM(tensors.ptr(), static_cast<Py_ssize_t>(ahead)));
+      given[i] = &tensor_of(PyList_GET_ITEM(tensors.ptr(), static_cast<Py_ssize_t>(begin + i)));
+      gradcore::fetch(*given[i]);
+    }
+    if (gradients) gradcore::fetch_gradients(given, count);
+    for (std::size_t i = 0; i < count; ++i) {
+      unpacked.push_back(gradients ? found.of(*given[i]) : *given[i]);
+    }
   }
   return unpacked;
 }

@@ -30,7 +30,7 @@ class Memories {
   explicit Memories(const std::vector<Elements>& list, std::size_t expected) : list_(list) {
     std::size_t size = 16;
     while (size < 2 * expected) size *= 2;
-    slots_.resize(size, kEmpty);
+    slots_.resize(size);
   }
 
   /// True if the memory of number `place` of the list, which has elements, was added before.
@@ -38,21 +38,27 @@ class Memories {
     const at::Tensor& memory = memory_of(list_[place]);
     const auto address = reinterpret_cast<std::uintptr_t>(memory.const_data_ptr());
     const auto hash = (address >> 4) * 0x9e3779b97f4a7c15u;
+    const auto tag = static_cast<std::uint32_t>(hash);
     for (std::size_t i = hash >> 32;; ++i) {
-      std::uint32_t& slot = slots_[i & (slots_.size() - 1)];
-      if (slot == kEmpty) {
-        slot = place;
+      Slot& slot = slots_[i & (slots_.size() - 1)];
+      if (slot.place == kEmpty) {
+        slot = {tag, place};
         return false;
       }
-      if (same_memory(memory_of(list_[slot]), memory)) return true;
+      if (slot.tag == tag && same_memory(memory_of(list_[slot.place]), memory)) return true;
     }
   }
 
  private:
   static constexpr std::uint32_t kEmpty = 0xffffffffu;
 
+  struct Slot {
+    std::uint32_t tag = 0;  ///< of the address: a tensor of another one need not be looked at
+    std::uint32_t place = kEmpty;
+  };
+
   const std::vector<Elements>& list_;
-  std::vector<std::uint32_t> slots_;
+  std::vector<Slot> slots_;
 };
 
 Number number_of(c10::ScalarType type) {
@@ -117,6 +123,15 @@ void find_memory(Elements& found, const at::Tensor& tensor) {
   found.dense = c10::MaybeOwned<at::Tensor>::owned(std::move(dense));
 }
 
+void fetch_storage(const at::Tensor& tensor) {
+  if (!tensor.defined()) return;
+  const c10::Storage& storage = tensor.unsafeGetTensorImpl()->unsafe_storage();
+  const auto* const object = reinterpret_cast<const char*>(storage.unsafeGetStorageImpl());
+  if (object == nullptr) return;
+  __builtin_prefetch(object);
+  __builtin_prefetch(object + sizeof(c10::StorageImpl) - 1);
+}
+
 void find(Elements& found, const at::Tensor& tensor) {
   if (!tensor.defined()) return;
   found.present = true;
@@ -134,13 +149,19 @@ void find(Elements& found, const at::Tensor& tensor) {
 
 }  // namespace
 
-void fetch_gradients(const std::vector<const at::Tensor*>& parameters) {
-  for (const at::Tensor* parameter : parameters) {
-    __builtin_prefetch(parameter->unsafeGetTensorImpl()->autograd_meta());
-  }
+void fetch(const at::Tensor& tensor) {
+  const auto* const object = reinterpret_cast<const char*>(tensor.unsafeGetTensorImpl());
   constexpr int kToWrite = 1;  // its count of references
-  for (const at::Tensor* parameter : parameters) {
-    __builtin_prefetch(parameter->unsafeGetTensorImpl()->grad().unsafeGetTensorImpl(), kToWrite);
+  __builtin_prefetch(object, kToWrite);
+  __builtin_prefetch(object + sizeof(c10::TensorImpl) - 1);  // what kind of tensor it is
+}
+
+void fetch_gradients(const at::Tensor* const* parameters, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) {
+    __builtin_prefetch(parameters[i]->unsafeGetTensorImpl()->autograd_meta());
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    fetch(parameters[i]->unsafeGetTensorImpl()->grad());
   }
 }
 
@@ -178,14 +199,13 @@ std::vector<Elements> elements_of(at::TensorList tensors, const double* measured
   const at::NoGradGuard no_grad;
   std::vector<Elements> list(tensors.size());
   Memories memories(list, measured ? 0 : tensors.size());
-  for (const at::Tensor& tensor : tensors) {  // as in `fetch_gradients`
-    if (!tensor.defined()) continue;
-    __builtin_prefetch(tensor.unsafeGetTensorImpl()->unsafe_storage().unsafeGetStorageImpl());
-  }
   const auto repeated = [&](std::size_t i) {
     return measured ? measured[i] == 0.0 : memories.add(static_cast<std::uint32_t>(i));
   };
+  constexpr std::size_t kAhead = 16;
   for (std::size_t i = 0; i < list.size(); ++i) {
+    if (i + 2 * kAhead < list.size()) fetch(tensors[i + 2 * kAhead]);
+    if (i + kAhead < list.size()) fetch_storage(tensors[i + kAhead]);
     find(list[i], tensors[i]);
     if (list[i].numel > 0 && repeated(i)) list[i].numel = 0;
   }

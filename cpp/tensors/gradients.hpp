@@ -26,9 +26,11 @@ struct Elements {
   at::Tensor indices;   ///< of a sparse gradient: [sparse dimensions, rows of `dense`]
 };
 
-/// Asks memory for what `Gradients` is about to look at. In a long list every object lies
-/// elsewhere, and each is waited for if it was not asked for in time.
-void fetch_gradients(const std::vector<const at::Tensor*>& parameters);
+/// Asks memory for a tensor that is about to be looked at.
+void fetch(const at::Tensor& tensor);
+
+/// The same for what `Gradients` is about to look at.
+void fetch_gradients(const at::Tensor* const* parameters, std::size_t count);
 
 /// Looks up the gradients of parameters, several of which may share one.
 class Gradients {

@@ -70,7 +70,7 @@ class Effort:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``gradcore bench``."""
-    parser.add_argument("--quick", action="store_true", help="a minute instead of ten")
+    parser.add_argument("--quick", action="store_true", help="a minute instead of six")
     parser.add_argument(
         "--only",
         type=_parts,
@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     threads = arguments.threads or tuple(range(1, min(cpus, 2) + 1))
     quick, only, folder = arguments.quick, arguments.only, arguments.save
-    effort = Effort(5, 1.5) if quick else Effort(15, 8.0)
+    effort = Effort(5, 1.5) if quick else Effort(11, 4.0)
     before = torch.get_num_threads()
     console = Console(width=None if Console().is_terminal else PAGE, soft_wrap=False)
     found = Findings(machine())

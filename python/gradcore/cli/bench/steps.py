@@ -71,7 +71,7 @@ def adamw(workload: str, rounds: int) -> Fact:
         {"gradcore": lambda: guard.step(optimizer), "torch": with_torch},
         before=lambda: torch._foreach_copy_(gradients, saved),
         rounds=rounds,
-        budget=30.0,
+        budget=20.0,
     )
     ratio = times["gradcore"].minimum / times["torch"].minimum
     noisy = any(timing.noisy for timing in times.values())
@@ -101,7 +101,7 @@ def _share(name: str, model: nn.Module, loss: Callable[[], Tensor], rounds: int)
 
     train()
     times = compare(
-        {"training": train, "guard": guard.apply}, before=lambda: None, rounds=rounds, budget=30.0
+        {"training": train, "guard": guard.apply}, before=lambda: None, rounds=rounds, budget=20.0
     )
     share = 100.0 * times["guard"].minimum / times["training"].minimum
     noisy = any(timing.noisy for timing in times.values())

@@ -38,6 +38,26 @@ NATIVE_SUITE = [
 ]
 
 
+def build_type(name: str, flags: str = "") -> dict[str, str]:
+    """Options of CMake for a build of our own that is quick to compile: -O3 is for releases."""
+    return {
+        "CMAKE_BUILD_TYPE": name,
+        f"CMAKE_CXX_FLAGS_{name.upper()}": f"-O1 -g1 {flags}".strip(),
+        "GRADCORE_CUDA": "OFF",
+    }
+
+
+def install_native(session: nox.Session, options: dict[str, str], *settings: str) -> None:
+    """Install the package with its tests, compiled so, for the torch that is there."""
+    session.install(CPU_TORCH, "numpy", "scikit-build-core", *NATIVE_TOOLS)
+    session.install(
+        *("--no-build-isolation", f"-Ccmake.build-type={options['CMAKE_BUILD_TYPE']}"),
+        *(f"-Ccmake.define.{name}={value}" for name, value in options.items()),
+        *settings,
+        ".[test]",
+    )
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The whole suite, installed as users install it."""
@@ -101,10 +121,11 @@ def docs(session: nox.Session) -> None:
 def native_tests(session: nox.Session, sanitizer: str) -> None:
     """The C++ tests under sanitizers."""
     session.install(CPU_TORCH, "numpy", *NATIVE_TOOLS)
-    build = session.create_tmp()
+    options = build_type("Sanitized") | {"GRADCORE_SANITIZE": sanitizer, "GRADCORE_TESTS": "ON"}
+    build = str(Path(session.create_tmp(), sanitizer))
     session.run(
-        *("cmake", "-S", ".", "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"),
-        *("-DGRADCORE_CUDA=OFF", "-DGRADCORE_TESTS=ON", f"-DGRADCORE_SANITIZE={sanitizer}"),
+        *("cmake", "-S", ".", "-B", build, "-G", "Ninja"),
+        *(f"-D{name}={value}" for name, value in options.items()),
     )
     session.run("cmake", "--build", build, "--target", "gradcore_cpp_tests")
     session.run("ctest", "--test-dir", build, "--output-on-failure")
@@ -113,21 +134,68 @@ def native_tests(session: nox.Session, sanitizer: str) -> None:
 @nox.session
 def sanitized(session: nox.Session) -> None:
     """What the suite does with the native core, under AddressSanitizer and UBSan; needs GCC."""
-    session.install(CPU_TORCH, "numpy", "scikit-build-core", *NATIVE_TOOLS)
-    session.install(
-        *("--no-build-isolation", ".[test]"), env={"GRADCORE_SANITIZE": "address,undefined"}
-    )
-    runtime = session.run("g++", "-print-file-name=libasan.so", external=True, silent=True)
+    options = build_type("Sanitized") | {"GRADCORE_SANITIZE": "address,undefined"}
+    install_native(session, options)
+    # The C++ library too: Python has none, and what throws is looked for at the start.
+    preloaded = [
+        str(session.run("g++", f"-print-file-name={name}", external=True, silent=True)).strip()
+        for name in ("libasan.so", "libstdc++.so")
+    ]
     session.run(
-        *("pytest", "--timeout=1200", *(session.posargs or NATIVE_SUITE)),
+        *("pytest", "--timeout=1200", "--capture=sys"),  # what a sanitizer writes is to be seen
+        *(session.posargs or NATIVE_SUITE),
         env={
-            "LD_PRELOAD": str(runtime).strip(),
+            "LD_PRELOAD": " ".join(preloaded),
             # What Python and torch never free is no leak of ours; OpenMP is GNU's, without notes.
             "ASAN_OPTIONS": "detect_leaks=0",
             "UBSAN_OPTIONS": "print_stacktrace=1",
             "OMP_NUM_THREADS": "2",
         },
     )
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Lines and branches of Python and C++ that tests run; needs GCC and GTest.
+
+    ``-- tests/test_apply.py`` adds what these tests run to the figures of the last whole run.
+    """
+    session.install("coverage>=7.10", "gcovr")
+    scratch = Path(session.create_tmp()).resolve()
+    native, page = scratch / "native", scratch / "cpp" / "index.html"
+    page.parent.mkdir(exist_ok=True)
+    options = build_type("Coverage", "--coverage -fprofile-update=atomic")  # threads count too
+    options["GRADCORE_TESTS"] = "ON"
+    install_native(session, options, f"-Cbuild-dir={native}", "-Cinstall.strip=false")
+    env = {"COVERAGE_FILE": str(scratch / "coverage")}
+    if not session.posargs:
+        session.run("coverage", "erase", env=env)
+        for counts in scratch.rglob("*.gcda"):
+            counts.unlink()
+        session.run("ctest", "--test-dir", str(native), "--output-on-failure")
+    session.run(
+        *("coverage", "run", "-m", "pytest", "--timeout=600"),
+        "--ignore=tests/test_native_tests.py",  # which builds what has just been run
+        *session.posargs,
+        env=env,
+        success_codes=[0, 1],  # what was covered is told after a failure too
+    )
+    session.run("coverage", "combine", "--append", env=env)
+    session.run("coverage", "report", env=env)
+    session.run("coverage", "html", "--directory", str(scratch / "python"), env=env)
+    session.run(
+        *("gcovr", "--root", ".", "--filter", "cpp/", "--merge-lines"),
+        *(
+            "--merge-mode-functions=merge-use-line-min",
+            "--exclude-throw-branches",
+            "--txt",
+            "--txt-summary",
+            "--html-details",
+            str(page),
+        ),
+        str(native),
+    )
+    session.log(f"Line by line: {scratch}/python/index.html, {page}")
 
 
 @nox.session
@@ -205,7 +273,10 @@ def typed(session: nox.Session) -> None:
             success_codes=[0, 1],
         )
         session.run("python", program)
-    complete = json.loads(str(said))["typeCompleteness"]
+    found = json.loads(str(said))
+    complete = found["typeCompleteness"]
+    if not complete["symbols"]:
+        session.error(f"No types were looked at: {found['generalDiagnostics']}")
     unknown = [each["name"] for each in complete["symbols"] if not each["isTypeKnown"]]
     ours = [name for name in unknown if PUBLIC.fullmatch(name)]
     session.log(f"{complete['completenessScore']:.1%} of the types are known, inner ones included")

@@ -118,6 +118,22 @@ def test_a_streak_of_steps_to_go_back_from_ends_in_an_error_and_changes_nothing_
     assert (guard.history[-1].restored, guard.history[-1].skipped) == (False, True)
 
 
+def test_what_was_just_written_back_is_not_copied_again(caplog):
+    """After a rollback the snapshot is as young as if it had been taken there."""
+    caplog.set_level(logging.INFO, logger="gradcore")
+    net = training.model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    guard = restoring(net, snapshot_every=2)
+    for fault in (False, False, True, False, True):
+        training.backward(net)
+        if fault:
+            training.plant(net[0].weight)
+        guard.step(optimizer)
+
+    gone_back = [line for line in caplog.messages if "are as before" in line]
+    assert gone_back == ["Parameters and optimizer state are as before step 0."] * 2
+
+
 def test_learning_rates_and_what_strategies_learnt_do_not_go_back():
     class Counting(nn.Module):
         name = "counting"

@@ -123,15 +123,15 @@ GUARD = (
     Fault(
         "values that replace elements are scaled twice",
         f"{G}/unscaling.py",
-        "        repair = scaled(repair, factor)\n",
-        "        repair = scaled(repair, factor * factor)\n",
+        "repair = scaled(repair, float(factor))",
+        "repair = scaled(repair, float(factor) ** 2)",
         ("tests/test_unscaling.py", "tests/test_amp.py"),
     ),
     Fault(
         "a scaler is not told of infinity",
         f"{G}/amp.py",
-        "_write(self._scaler, self._optimizer, found=self._found)",
-        "_write(self._scaler, self._optimizer, found=False)",
+        "write(self._scaler, self._optimizer, found=self._found)",
+        "write(self._scaler, self._optimizer, found=False)",
         ("tests/test_amp.py", "tests/test_amp_scaler.py"),
     ),
     Fault(
@@ -171,7 +171,7 @@ GUARD = (
     ),
     Fault(
         "replicas that differ step apart",
-        f"{G}/distributed/job.py",
+        f"{G}/distributed/part.py",
         "skip=host.skip or differing",
         "skip=host.skip",
         ("tests/distributed/test_replicas.py",),

@@ -23,7 +23,8 @@ MAY_IMPORT = {
     "statistics": "",
     "unscaling": "plan statistics torch",
     "units": "",
-    "window": "validation torch",
+    "capturing": "errors torch",
+    "window": "capturing validation torch",
     "protocols": "",
     "parameter_table": "statistics",
     "printable": "",
@@ -43,7 +44,7 @@ MAY_IMPORT = {
     "floor": "loading",
     "loading": "_native torch",
     "needs": "statistics validation",
-    "core": "loading needs plan statistics units torch",
+    "core": "capturing loading needs plan statistics units torch",
     "rates": "torch",
     "parameters": "core errors rates torch",
     "repair": "core parameters plan report torch",
@@ -75,7 +76,7 @@ MAY_IMPORT = {
     "scale_on_device": "torch unscaling",
     "amp": "books errors plan scale_on_device taking torch unscaled",
     "measuring": "core needs plan statistics torch unscaling",
-    "binding": "torch",
+    "binding": "capturing errors torch",
     "after_policy": "plan statistics torch",
     "decision": "after_policy errors plan torch",
     "fetching": "errors plan statistics torch",
@@ -89,11 +90,12 @@ MAY_IMPORT = {
     # many ranks: what each holds, and what all of them know
     "distributed*": "core distributed.* errors parameters plan statistics torch units",
     "distributed.across": "distributed.group distributed.job distributed.sharding",
-    "awaited": "report",
-    "sending": "fetching plan torch",
-    "queueing": "awaited core errors fetching measuring plan reporting sending torch unscaling"
-    " watching",
-    "protection": "core decision fetching plan queueing reporting sending torch unscaling",
+    "awaited": "capturing errors report",
+    "sending": "capturing errors fetching plan torch",
+    "queueing": "awaited capturing core errors fetching measuring plan reporting sending torch"
+    " unscaling watching",
+    "protection": "capturing core decision fetching plan queueing reporting sending torch"
+    " unscaling",
     "beginning": "amp attachment",
     "guard": "attachment awaited beginning binding checkpoint config distributed.across history"
     " measuring options parameters protection registry rollback streak validation watching",

@@ -121,12 +121,19 @@ Tensor measure(TensorList given, const MeasureOptions& options) {
         std::all_of(given.begin(), given.end(), [](const Tensor& t) { return t.defined(); })) {
       return table;
     }
-    // Absent columns are those of empty tensors: zero but for `present`.
-    std::vector<double> present;
-    for (const Tensor& g : gradients)
-      present.push_back(g.defined() && g.device() == first.device() ? 1.0 : 0.0);
+    // Absent columns are those of empty tensors: zero but for `present`, which is filled and not
+    // copied, since a graph could not hold memory of the host that is gone.
     Tensor part = table.narrow(1, 0, n);
-    part[kPresent].copy_(at::tensor(present, at::kDouble), /*non_blocking=*/true);
+    for (std::int64_t i = 0; i < n;) {
+      const auto absent = [&](std::int64_t k) {
+        const Tensor& gradient = gradients[static_cast<std::size_t>(k)];
+        return !gradient.defined() || gradient.device() != first.device();
+      };
+      std::int64_t end = i;
+      while (end < n && absent(end)) ++end;
+      if (end > i) part[kPresent].narrow(0, i, end - i).zero_();
+      i = end + 1;
+    }
     columns = columns.defined() ? columns + part.to(columns.device()) : part;
   }
   return at::cat({columns, totals_of(columns, options.norm_type)}, 1);

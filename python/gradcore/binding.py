@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from gradcore.capturing import in_a_graph
+from gradcore.errors import GradcoreError
+
 if TYPE_CHECKING:
     import torch
 
@@ -27,6 +30,7 @@ class Binding:
         """Say what changed: the names to who has ``bind``, the device, once known, to modules.
 
         Raises:
+            GradcoreError: A graph is being captured, which can hold no memory that moves.
             ValueError: A part has no use for these names; it is asked again the next time.
         """
         if names is not self.names and names != self.names:
@@ -36,7 +40,12 @@ class Binding:
                     bind(names)
             self.names, self._device = names, None  # what was bound may hold new tensors
         if device is not None and device != self._device:
-            for part in self._parts:
-                if isinstance(part, nn.Module):
-                    part.to(device)
+            modules = [part for part in self._parts if isinstance(part, nn.Module)]
+            if modules and in_a_graph():
+                raise GradcoreError(
+                    f"The memory of {type(modules[0]).__name__} is not on {device} yet: take a "
+                    "step before one is captured in a graph."
+                )
+            for module in modules:
+                module.to(device)
             self._device = device

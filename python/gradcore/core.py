@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor
 
+from gradcore.capturing import refuse_in_a_graph
 from gradcore.loading import native
 from gradcore.needs import bits_of, needed, require_options
 from gradcore.plan import (
@@ -164,6 +165,7 @@ def measure_units(
         counts = counts_of(tensors, unit_axis)
         table, norms = torch.ops.gradcore.measure_units(traced, counts, unit_axis, *options)
         return table, norms, torch.tensor(counts, device=norms.device)
+    refuse_in_a_graph("Norms of units")  # how many there are is copied to the device
     table, norms, units = native.measure_units(tensors, gradients, unit_axis, *options)
     return table, norms, units.to(norms.device, non_blocking=not norms.is_cpu)
 

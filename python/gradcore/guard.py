@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradcore import checkpoint
 from gradcore.attachment import Attachment, attach
-from gradcore.awaited import Last, pending
+from gradcore.awaited import Last, counted, pending
 from gradcore.beginning import begun
 from gradcore.binding import Binding
 from gradcore.distributed.across import Across
@@ -244,7 +244,7 @@ class Guard:
     def finish(self, report: Report) -> Report:
         """Show a step that is over to checks, history and sinks, as often as they look."""
         looking = self.steps % self.every == 0
-        self.steps += 1
+        self.steps += counted(report)
         if not looking or pending(report):
             return report
         return show(report, self.checks, self.recorded, self.sinks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from itertools import compress
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gradcore import core
+from gradcore.capturing import in_a_graph, memory_stays
 from gradcore.decision import decide
 from gradcore.fetching import fetch, require_factors
 from gradcore.plan import Clamp, Keep, Scale, ZeroElements, ZeroParameters
@@ -71,12 +73,13 @@ def _protect(
     parameters = guard.parameters if job is None else job.shards
     begin = partial(unscaling.begin, guard.parameters, measuring)
     begin() if job is None else job.begin(begin, unscaling, optimizer)
-    looking = guard.steps % guard.every == 0
+    looking = guard.steps % guard.every == 0 or in_a_graph()  # one that will be replayed
     measure = partial(measuring, parameters, loss, looking=looking, factor=unscaling.factor)
     measured, statistics = _measured(job, measure, unscaling)
     names = guard.names if job is None else job.names
     guard.bind(names, statistics.table.device)
-    decision = decide(statistics, guard.nonfinite, guard.clip)
+    with _memory(guard, statistics):
+        decision = decide(statistics, guard.nonfinite, guard.clip)
     rates = guard.parameters.rates(optimizer)
     if job is None and queueable(guard, statistics, decision, unscaling):
         return queued(guard, statistics, decision, unscaling, rates, table=measured.table)
@@ -136,6 +139,12 @@ def _protect(
     if (outcome.norm_before, outcome.norm_after) != (None, None):
         report = report_of(guard.steps, names, outcome)
     return report
+
+
+def _memory(guard: Guard, statistics: Statistics) -> AbstractContextManager[None]:
+    if statistics.table.is_cpu or not in_a_graph():
+        return nullcontext()
+    return memory_stays(guard.nonfinite, guard.clip)
 
 
 def _repair(parameters: list[Tensor], table: Tensor | None, repair: Repair) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from gradcore import core
-from gradcore.awaited import UNFINISHED, Awaited
+from gradcore.awaited import UNFINISHED, Awaited, Captured
+from gradcore.capturing import in_a_graph
 from gradcore.errors import PluginError, ScalerError
 from gradcore.fetching import ONE, require_factors
 from gradcore.measuring import norm_of
@@ -20,8 +21,11 @@ from gradcore.unscaling import folded
 from gradcore.watching import show
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
+    from gradcore.awaited import Replayable
     from gradcore.decision import Decision
     from gradcore.guard import Guard
     from gradcore.rates import Rates
@@ -90,38 +94,49 @@ def queued(
     after = None
     if isinstance(decision.bound, Clamp) or (large and factors is not None and factors.ndim):
         after = core.measure_table(tensors, ())  # the norm may not follow from the rest
-    conclude = partial(
-        _conclude,
-        guard,
-        guard.steps,
-        decision,
-        statistics.measured,
-        Sent(
-            statistics,
-            replace(decision, skip=skipped),
-            rates,
-            scaling=unscaling.to_learn,
-            before=before,
-            after=after,
-        ),
-        unscaling=unscaling,
-        told=told,
-        looking=guard.steps % guard.every == 0,
+    sent = Sent(
+        statistics,
+        replace(decision, skip=skipped),
+        rates,
+        scaling=unscaling.to_learn,
+        before=before,
+        after=after,
     )
-    report = Awaited.of(guard.steps, conclude)
+    conclude = partial(
+        _conclude, guard, decision, statistics.measured, unscaling=unscaling, told=told
+    )
+    if in_a_graph():
+        return Captured.again(guard.steps, partial(_replayed, guard, conclude, sent))
+    return _on_its_way(guard, partial(conclude, sent=sent))
+
+
+def _on_its_way(guard: Guard, conclude: Callable[..., Report]) -> Report:
+    looking = guard.steps % guard.every == 0
+    report = Awaited.of(guard.steps, partial(conclude, step=guard.steps, looking=looking))
     guard.last.report = report
     UNFINISHED.add(guard)
     return report
 
 
+def _replayed(
+    guard: Guard, conclude: Callable[..., Report], sent: Sent, graph: Replayable
+) -> Report:
+    """One more step that was captured."""
+    guard.last.settle()
+    graph.replay()
+    report = _on_its_way(guard, partial(conclude, sent=sent.again()))
+    guard.steps += 1
+    return report
+
+
 def _conclude(
     guard: Guard,
-    step: int,
     decision: Decision,
     measured: frozenset[str],
-    sent: Sent,
     *,
+    sent: Sent,
     unscaling: Unscaled,
+    step: int,
     told: bool,
     looking: bool,
 ) -> Report:

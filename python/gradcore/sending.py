@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from copy import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gradcore.capturing import in_a_graph
+from gradcore.errors import GradcoreError
 from gradcore.fetching import OF_PARAMETERS, ONE, Fetched
 from gradcore.plan import ScaleUnits
 
@@ -24,7 +27,8 @@ class Copy:
     """Small tensors of one device on their way to the host.
 
     They go as one float64 vector, through pinned memory, behind whatever the device has to do
-    already; where a device has no queue that could be asked, the copy has been waited for.
+    already; where a device has no queue that could be asked, the copy has been waited for. In a
+    graph that is being captured they stay where they are, for `again` to send after each replay.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
@@ -32,6 +36,12 @@ class Copy:
         self._shapes = [tensor.shape for tensor in tensors]
         flat = torch.cat([t.detach().to(device, torch.float64).reshape(-1) for t in tensors])
         self._event: torch.Event | None = None
+        self._captured = flat if queues(device.type) and in_a_graph() else None
+        if self._captured is None:
+            self._send(flat)
+
+    def _send(self, flat: Tensor) -> None:
+        device = flat.device
         if not queues(device.type):
             self._host = flat.cpu()
             return
@@ -40,8 +50,25 @@ class Copy:
         self._event = torch.Event(device)
         self._event.record(torch.accelerator.current_stream(device))
 
+    def again(self) -> Copy:
+        """The numbers that stand there now, on their way."""
+        assert self._captured is not None  # noqa: S101 - only of captured ones
+        sent = copy(self)
+        sent._send(self._captured)  # noqa: SLF001 - its own
+        sent._captured = None  # noqa: SLF001 - its own
+        return sent
+
     def wait(self) -> list[Table]:
-        """The numbers, as soon as they are there."""
+        """The numbers, as soon as they are there.
+
+        Raises:
+            GradcoreError: They were captured in a graph.
+        """
+        if self._captured is not None:
+            raise GradcoreError(
+                "The host has a say in this step, so a graph cannot hold it. Capture steps of a "
+                "fused optimizer under a policy other than raise, restore and adaptive."
+            )
         if self._event is not None:
             self._event.synchronize()
         parts = torch.split(self._host, [shape.numel() for shape in self._shapes])
@@ -86,6 +113,12 @@ class Sent:
             *(() if rates is None else rates.of_groups),
         ]
         self._copy = Copy([p for p in self._parts if isinstance(p, Tensor) and not p.is_cpu])
+
+    def again(self) -> Sent:
+        """The numbers of a step that was captured, after a replay."""
+        sent = copy(self)
+        sent._copy = self._copy.again()  # noqa: SLF001 - its own
+        return sent
 
     def fetched(self) -> tuple[Fetched, Table | None, Table | None]:
         """The numbers, and the tables ``before`` and ``after`` everything if they were sent."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from gradcore.capturing import refuse_in_a_graph
 from gradcore.validation import require_count
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Window(nn.Module):
     def push(self, value: Tensor, when: Tensor) -> None:
         """Take in ``value`` in place of the oldest, where ``when``; both are 0-d."""
         if self._pushes is not None:
+            refuse_in_a_graph("A window without a size, which grows,")
             if self._pushes == self.values.numel():
                 self.values = torch.cat([self.values, torch.zeros_like(self.values)])
             self._pushes += 1

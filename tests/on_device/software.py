@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parents[2]
-SOURCES = [ROOT / "tests/cpp/device" / name for name in ("software_device.cpp", "device.hpp")]
+NAMES = ("software_device.cpp", "device.hpp", "capture.hpp", "tensors.hpp")
+SOURCES = [ROOT / "tests/cpp/device" / name for name in NAMES]
 FOLDER = ROOT / "build" / "software_device"
 NAME = "software"
 
@@ -32,6 +33,7 @@ def install() -> None:
         current_device=operators.current,
         set_device=lambda device: operators.choose(torch.device(device).index or 0),
         get_amp_supported_dtype=lambda: [torch.float16, torch.bfloat16],
+        is_current_stream_capturing=operators.capturing,
         manual_seed_all=lambda seed: None,
         _is_in_bad_fork=lambda: False,
     )
@@ -78,3 +80,20 @@ def waits() -> list[str]:
 def advance() -> None:
     """Let time pass: everything in the queue is done."""
     torch.ops.software_device.advance()
+
+
+class Graph:
+    """Work that is captured where it is entered, and done with `replay`: `torch.cuda.CUDAGraph`.
+
+    Nothing is done while it is captured; what a GPU would refuse then raises.
+    """
+
+    def __enter__(self) -> None:
+        torch.ops.software_device.begin_capture()
+
+    def __exit__(self, *exception: object) -> None:
+        self._number: int = torch.ops.software_device.end_capture()
+
+    def replay(self) -> None:
+        """Do it."""
+        torch.ops.software_device.replay(self._number)

@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "capture.hpp"
+
 namespace software_device {
 
 inline constexpr auto kType = c10::DeviceType::PrivateUse1;
@@ -45,6 +47,7 @@ class Queue {
   }
   /// The host stands still until everything up to here is done.
   void wait(const std::string& what, std::size_t until) {
+    graphs().refuse("waiting for " + what);
     run(until);
     const std::lock_guard lock(mutex_);
     waits_.push_back(what);
@@ -101,11 +104,13 @@ struct GuardImpl final : c10::impl::DeviceGuardImplInterface {
     queue().wait("the device", queue().size());
   }
   void record(void** event, const c10::Stream&, c10::DeviceIndex, c10::EventFlag) const override {
+    graphs().refuse("an event for the host");
     if (*event == nullptr) *event = new std::size_t;
     *static_cast<std::size_t*>(*event) = queue().size();
   }
   void block(void*, const c10::Stream&) const override {}
   bool queryEvent(void* event) const override {
+    graphs().refuse("asking an event");
     return event == nullptr || queue().done(*static_cast<std::size_t*>(event));
   }
   void synchronizeEvent(void* event) const override {
@@ -122,7 +127,10 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   c10::DeviceIndex deviceCount() const override { return kDevices; }
   void setCurrentDevice(c10::DeviceIndex device) const override { current = device; }
   c10::DeviceIndex getCurrentDevice() const override { return current; }
-  c10::Allocator* getPinnedMemoryAllocator() const override { return c10::GetCPUAllocator(); }
+  c10::Allocator* getPinnedMemoryAllocator() const override {
+    graphs().refuse("pinned memory");
+    return c10::GetCPUAllocator();
+  }
 };
 
 }  // namespace software_device

@@ -10,29 +10,14 @@
 #include <cstring>
 
 #include "device.hpp"
+#include "tensors.hpp"
 
 namespace software_device {
-
-using at::Tensor;
 
 REGISTER_ALLOCATOR(kType, &memory)
 C10_REGISTER_GUARD_IMPL(PrivateUse1, GuardImpl)
 
 namespace {
-
-/// The same memory as a tensor of the CPU.
-Tensor on_host(const Tensor& tensor) {
-  if (!tensor.defined() || tensor.device().type() != kType) return tensor;
-  const auto options = at::TensorOptions().dtype(tensor.dtype()).device(c10::kCPU);
-  Tensor alias = at::from_blob(tensor.data_ptr(), tensor.sizes(), tensor.strides(), options);
-  alias._set_conj(tensor.is_conj());
-  alias._set_neg(tensor.is_neg());
-  return alias;
-}
-
-c10::Device device_of(std::optional<c10::Device> device) {
-  return {kType, device && device->has_index() ? device->index() : current};
-}
 
 Tensor empty(at::IntArrayRef size, std::optional<at::ScalarType> dtype, std::optional<at::Layout>,
              std::optional<at::Device> device, std::optional<bool>,
@@ -52,15 +37,12 @@ Tensor empty_strided(at::IntArrayRef size, at::IntArrayRef stride,
                                            c10::dtype_or_default(dtype));
 }
 
-Tensor on_device(const Tensor& tensor, c10::Device device) {
-  if (!tensor.defined() || !tensor.is_cpu()) return tensor;
-  const Tensor plain = tensor.resolve_conj().resolve_neg();
-  Tensor copy = at::empty_strided(plain.sizes(), plain.strides(), plain.options().device(device));
-  on_host(copy).copy_(plain);
-  return copy;
-}
-
 Tensor copy_from(const Tensor& from, const Tensor& to, bool non_blocking) {
+  if (to.is_cpu() || from.is_cpu()) graphs().refuse("a copy from or to the host");
+  if (graphs().capturing()) {
+    graphs().push([from, to] { on_host(to).copy_(on_host(from)); });
+    return to;
+  }
   if (to.is_cpu() && non_blocking) {
     const Tensor snapshot = on_host(from).clone();
     std::memset(to.data_ptr(), 0xff, to.nbytes());  // whoever looks before it has arrived sees NaN
@@ -79,6 +61,7 @@ at::Scalar local_scalar_dense(const Tensor& tensor) {
 }
 
 const Tensor& resize_(const Tensor& tensor, at::IntArrayRef size, std::optional<at::MemoryFormat>) {
+  graphs().refuse("resizing");
   const Tensor fresh = at::empty(size, tensor.options());
   const_cast<Tensor&>(tensor).set_(fresh.storage(), 0, size, fresh.strides());
   return tensor;
@@ -97,19 +80,64 @@ Tensor& set_whole_storage(Tensor& tensor, at::Storage storage) {
   return set_storage(tensor, std::move(storage), 0, {numel}, {1});
 }
 
-/// Operators whose results have as many elements as the values of others say.
-bool looks_at_values(const c10::OperatorHandle& op, const torch::jit::Stack& arguments) {
-  static const std::vector<std::string> names{
-      "aten::nonzero",    "aten::equal",    "aten::masked_select",    "aten::_unique2",
-      "aten::unique_dim", "aten::bincount", "aten::repeat_interleave"};
-  const std::string& name = op.schema().name();
-  if (std::find(names.begin(), names.end(), name) != names.end()) return true;
-  if (name != "aten::index" && name != "aten::_index_put_impl_") return false;
-  for (const auto& index : arguments[1].toOptionalTensorVector()) {
-    if (index && (index->scalar_type() == at::kBool || index->scalar_type() == at::kByte))
-      return true;
+/// What the CPU's kernel is given: the same memory, or copies of what it would write to.
+struct Given {
+  torch::jit::Stack stack;
+  c10::Device device;
+  std::vector<std::pair<Tensor, Tensor>> to_grow;  ///< what the CPU gives its size
+
+  Given(const c10::FunctionSchema& schema, const torch::jit::Stack& arguments, bool copies)
+      : device(kType, current) {
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      const auto* alias = schema.arguments()[i].alias_info();
+      const auto host = [&](const Tensor& tensor) {
+        if (tensor.defined() && tensor.device().type() == kType) device = tensor.device();
+        const Tensor same = on_host(tensor);
+        return copies && alias != nullptr && same.defined() ? same.clone() : same;
+      };
+      c10::IValue argument = arguments[i];
+      if (argument.isTensor()) {
+        const Tensor tensor = argument.toTensor();
+        argument = host(tensor);
+        if (alias != nullptr && alias->isWrite() && tensor.defined() && tensor.numel() == 0) {
+          const Tensor empty = at::empty(tensor.sizes(), tensor.options().device(c10::kCPU));
+          to_grow.emplace_back(tensor, empty);
+          argument = empty;
+        }
+      } else if (argument.isTensorList()) {
+        std::vector<Tensor> list = argument.toTensorVector();
+        for (Tensor& tensor : list) tensor = host(tensor);
+        argument = c10::IValue(std::move(list));
+      } else if (argument.isOptionalTensorList()) {
+        c10::List<std::optional<Tensor>> list;
+        for (const std::optional<Tensor>& tensor : argument.toOptionalTensorVector())
+          list.push_back(tensor ? std::optional<Tensor>(host(*tensor)) : tensor);
+        argument = list;
+      } else if (argument.isDevice() && argument.toDevice().type() == kType) {
+        device = device_of(argument.toDevice());
+        argument = c10::Device(c10::kCPU);
+      }
+      stack.push_back(std::move(argument));
+    }
   }
-  return false;
+};
+
+/// Does it again, with the same memory.
+std::function<void()> repeated(const c10::OperatorHandle& op, const torch::jit::Stack& given,
+                               const torch::jit::Stack& results) {
+  return [op, given, results] {
+    Given now(op.schema(), given, false);
+    op.callBoxed(&now.stack);
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      if (op.schema().returns()[i].alias_info() != nullptr) continue;
+      if (results[i].isTensor()) {
+        on_host(results[i].toTensor()).copy_(now.stack[i].toTensor());
+      } else if (results[i].isTensorList()) {
+        const auto to = results[i].toTensorVector(), from = now.stack[i].toTensorVector();
+        for (std::size_t k = 0; k < to.size(); ++k) on_host(to[k]).copy_(from[k]);
+      }
+    }
+  };
 }
 
 /// The CPU's kernel on the same memory.
@@ -117,41 +145,15 @@ void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
   const auto& schema = op.schema();
   const std::size_t count = schema.arguments().size(), first = stack->size() - count;
   const torch::jit::Stack given(stack->begin() + std::ptrdiff_t(first), stack->end());
-  c10::Device device(kType, current);
   if (looks_at_values(op, given)) queue().wait(schema.name(), queue().size());
-  std::vector<std::pair<Tensor, Tensor>> to_grow;  // what the CPU gives its size
-  for (std::size_t i = 0; i < count; ++i) {
-    c10::IValue& argument = (*stack)[first + i];
-    if (argument.isTensor()) {
-      if (argument.toTensor().defined() && argument.toTensor().device().type() == kType)
-        device = argument.toTensor().device();
-      const auto* alias = schema.arguments()[i].alias_info();
-      const Tensor tensor = argument.toTensor();
-      argument = on_host(tensor);
-      if (alias != nullptr && alias->isWrite() && tensor.defined() && tensor.numel() == 0) {
-        const Tensor host = at::empty(tensor.sizes(), tensor.options().device(c10::kCPU));
-        to_grow.emplace_back(tensor, host);
-        argument = host;
-      }
-    } else if (argument.isTensorList()) {
-      std::vector<Tensor> list = argument.toTensorVector();
-      for (Tensor& tensor : list) {
-        if (tensor.defined() && tensor.device().type() == kType) device = tensor.device();
-        tensor = on_host(tensor);
-      }
-      argument = c10::IValue(std::move(list));
-    } else if (argument.isOptionalTensorList()) {
-      c10::List<std::optional<Tensor>> list;
-      for (const std::optional<Tensor>& tensor : argument.toOptionalTensorVector())
-        list.push_back(tensor ? std::optional<Tensor>(on_host(*tensor)) : tensor);
-      argument = list;
-    } else if (argument.isDevice() && argument.toDevice().type() == kType) {
-      device = device_of(argument.toDevice());
-      argument = c10::Device(c10::kCPU);
-    }
-  }
+  const bool capturing = graphs().capturing();
+  Given here(schema, given, capturing);
+  const c10::Device device = here.device;
+  stack->resize(first);
+  stack->insert(stack->end(), here.stack.begin(), here.stack.end());
+  here.stack.clear();
   op.callBoxed(stack);
-  for (const auto& [tensor, host] : to_grow) {
+  for (const auto& [tensor, host] : here.to_grow) {
     if (tensor.sizes() == host.sizes()) continue;
     const Tensor grown = on_device(host, tensor.device());
     const_cast<Tensor&>(tensor).set_(grown.storage(), 0, grown.sizes(), grown.strides());
@@ -173,6 +175,8 @@ void on_the_cpu(const c10::OperatorHandle& op, torch::jit::Stack* stack) {
       result = c10::IValue(std::move(list));
     }
   }
+  if (capturing)
+    graphs().push(repeated(op, given, {stack->begin() + std::ptrdiff_t(begin), stack->end()}));
 }
 
 TORCH_LIBRARY_IMPL(_, PrivateUse1, m) {
@@ -213,6 +217,10 @@ TORCH_LIBRARY(software_device, m) {
   m.def("install", [] { install(); });
   m.def("waits", [] { return queue().waits(); });
   m.def("advance", [] { queue().run(queue().size()); });
+  m.def("begin_capture", [] { graphs().begin(); });
+  m.def("end_capture", [] { return graphs().end(); });
+  m.def("capturing", [] { return graphs().capturing(); });
+  m.def("replay", [](std::int64_t graph) { graphs().replay(graph); });
   m.def("current", [] { return std::int64_t(current); });
   m.def("choose", [](std::int64_t index) { current = c10::DeviceIndex(index); });
 }

@@ -77,6 +77,19 @@ step = lambda: gradcore.Guard([odd], process_group=world).apply()
 """,
         "'param.0' is torch.float32 of shape [2] on rank 0 and torch.float32 of shape [3] on rank",
     ),
+    "memory": (
+        """
+guard = gradcore.Guard(net, clip="ema", process_group=world)
+for _ in range(3):
+    guard.step(torch.optim.SGD(net.parameters(), lr=0.0))
+state = guard.state_dict()
+for name, value in state["clip"]["memory"].items():
+    state["clip"]["memory"][name] = value + rank
+guard.load_state_dict(state)
+step = guard.apply
+""",
+        "Ranks differ in 'memory of clip': it is ",
+    ),
     "units": (
         """
 guard = gradcore.Guard(net, needs="unit_l2", process_group=world)

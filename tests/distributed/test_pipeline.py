@@ -59,7 +59,7 @@ each = {"bounds": {"stage2.*": 0.5, "stage1.0": 2.0}, "unknown": {"head": 1.0}}
 for name, bounds in each.items():
     try:
         result[name] = run(stage(rank), clip=("per_parameter_norm", {"bounds": bounds}))
-    except ValueError as error:
+    except gradcore.DistributedError as error:
         result[name] = str(error)
 """
 

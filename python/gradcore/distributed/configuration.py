@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 from zlib import crc32
 
+import torch
+from torch import nn
+
 if TYPE_CHECKING:
     from gradcore.guard import Guard
 
@@ -35,6 +38,24 @@ def described(part: object) -> str:
     values = {name: getattr(part, name, None) for name in sorted(names) if not name.startswith("_")}
     options = ", ".join(f"{k}={value!r}" for k, value in values.items() if isinstance(value, PLAIN))
     return f"{getattr(part, 'name', type(part).__name__)}({options})"
+
+
+def memory_of(guard: Guard) -> dict[str, str]:
+    """A number of all that strategy and policy remember, once they know the names of the job."""
+    return {
+        "memory of clip": _number_of(guard.clip),
+        "memory of nonfinite": _number_of(guard.nonfinite),
+    }
+
+
+def _number_of(part: object) -> str:
+    if not isinstance(part, nn.Module):
+        return "None"
+    number = 0
+    for buffer in part.buffers():
+        elements = buffer.detach().cpu().reshape(-1).view(torch.uint8)
+        number = crc32(elements.numpy().tobytes(), number)
+    return f"{number:08x}"
 
 
 def digest_of(configuration: Mapping[str, str]) -> int:

@@ -13,7 +13,12 @@ from torch import Tensor
 
 from gradcore import core
 from gradcore.distributed.agreement import Agreement, agree, in_words, require_success
-from gradcore.distributed.configuration import configuration_of, difference, digest_of
+from gradcore.distributed.configuration import (
+    configuration_of,
+    difference,
+    digest_of,
+    memory_of,
+)
 from gradcore.distributed.head import Head, Said
 from gradcore.distributed.ownership import gathered
 from gradcore.distributed.part import judged, part_of
@@ -54,6 +59,7 @@ class Job:
         self._failure: Exception | None = None
         self._trouble: Exception | None = None
         self._scaling = "None"
+        self._memory: dict[str, str] = {}
         self.nonfinite_ranks: str | None = None
         """Ranks that hold something that is not finite, as in ``"0, 3"``; None for none."""
         self.unlike_ranks: str | None = None
@@ -133,7 +139,7 @@ class Job:
             self._agree(configuration)
             local, summed, head, sums = self._together(measure, configuration)
         if any(head.failed) or len(set(head.digests)) > 1:
-            self._fail(configuration)
+            self._fail(configuration | self._memory)
         both = self._agreed.vector.unpack(sums, local)
         self._require_gradients(both.gradients)
         summed.place(self.shards.parameters)
@@ -194,6 +200,8 @@ class Job:
         local = Statistics(empty_table(len(self.shards.tensors)), torch.tensor(False))
         if self._failure is None and not self._stale:
             try:
+                self._guard.bind(self.names)
+                self._memory = memory_of(self._guard)
                 complete = self.shards.take_gradients(summed.values)
                 self._stale = not complete or agreed.partials.missed(parameters)
                 local = measure()
@@ -201,7 +209,7 @@ class Job:
                 self._failure = error
         void = self._failure is not None or self._stale
         said = Said(
-            digest=digest_of(configuration),
+            digest=digest_of(configuration | self._memory),
             failed=self._failure is not None,
             stale=self._stale,
             due=self.due,

@@ -56,9 +56,9 @@ class DropIn(Case):
         return self.run(gradcore)
 
 
-def number(value: float | Tensor) -> str:
+def number(value: float | Tensor, digits: int = 7) -> str:
     """Seven digits, which float32 has."""
-    return f"{float(value):.7g}"
+    return f"{float(value):.{digits}g}"
 
 
 def exact_norm(elements: Iterable[float], order: float = 2.0) -> float:

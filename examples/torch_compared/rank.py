@@ -10,6 +10,8 @@ import faulthandler
 import json
 import logging
 import os
+import sys
+import threading
 import traceback
 from datetime import timedelta
 from pathlib import Path
@@ -46,9 +48,23 @@ def say(name: str, rank: int, store: Path, seconds: float) -> None:
     )
     for side in SIDES:
         dist.barrier()
-        faulthandler.dump_traceback_later(seconds, exit=True)
+        done = threading.Event()
+        threading.Thread(target=watch, args=(done, seconds), daemon=True).start()
         said = getattr(kind(), side)()
-        faulthandler.cancel_dump_traceback_later()
+        done.set()
         print(json.dumps([side, said]), flush=True)
         dist.barrier()  # a rank that raised waits here for the others, until they are stopped
     dist.barrier()
+
+
+def watch(done: threading.Event, seconds: float) -> None:
+    """End this process unless it is done after so many seconds in which it could run.
+
+    Not by the clock: a machine that is paused for a while makes no rank hang.
+    """
+    for _ in range(round(seconds * 10)):
+        if done.wait(0.1):
+            return
+    print(f"Timeout ({seconds:g} s)", file=sys.stderr, flush=True)
+    faulthandler.dump_traceback()
+    os._exit(1)

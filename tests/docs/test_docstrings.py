@@ -13,9 +13,9 @@ import gradcore
 
 ROOT = Path(gradcore.__file__).parent
 WITH_EXAMPLES = sorted(
-    "gradcore." + path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".")
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")
-    if ">>> " in path.read_text(encoding="utf-8") and path.name != "__init__.py"
+    if ">>> " in path.read_text(encoding="utf-8")
 )
 
 

@@ -132,25 +132,32 @@ def native_tests(session: nox.Session, sanitizer: str) -> None:
 
 
 @nox.session
-def sanitized(session: nox.Session) -> None:
-    """What the suite does with the native core, under AddressSanitizer and UBSan; needs GCC."""
-    options = build_type("Sanitized") | {"GRADCORE_SANITIZE": "address,undefined"}
-    install_native(session, options)
+@nox.parametrize("sanitizer", ["address,undefined", "thread"])
+def sanitized(session: nox.Session, sanitizer: str) -> None:
+    """What the suite does with the native core, under sanitizers; needs GCC.
+
+    ThreadSanitizer looks at several threads of Python, each of which reads and writes alone: it
+    knows nothing of how GNU's OpenMP waits, and reports all that a pass of two threads touches.
+    """
+    threads = sanitizer == "thread"
+    install_native(session, build_type("Sanitized") | {"GRADCORE_SANITIZE": sanitizer})
     # The C++ library too: Python has none, and what throws is looked for at the start.
     preloaded = [
         str(session.run("g++", f"-print-file-name={name}", external=True, silent=True)).strip()
-        for name in ("libasan.so", "libstdc++.so")
+        for name in ("libtsan.so" if threads else "libasan.so", "libstdc++.so")
     ]
     session.run(
-        *("pytest", "--timeout=1200", "--capture=sys"),  # what a sanitizer writes is to be seen
-        *(session.posargs or NATIVE_SUITE),
+        *("setarch", "--addr-no-randomize", "python", "-m", "pytest"),  # TSan knows its addresses
+        *("--timeout=1200", "--capture=sys"),  # what a sanitizer writes is to be seen
+        *(session.posargs or (["tests/hostile/test_threads.py"] if threads else NATIVE_SUITE)),
         env={
             "LD_PRELOAD": " ".join(preloaded),
             # What Python and torch never free is no leak of ours; OpenMP is GNU's, without notes.
             "ASAN_OPTIONS": "detect_leaks=0",
             "UBSAN_OPTIONS": "print_stacktrace=1",
-            "OMP_NUM_THREADS": "2",
+            "OMP_NUM_THREADS": "1" if threads else "2",
         },
+        external=True,
     )
 
 

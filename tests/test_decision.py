@@ -102,6 +102,22 @@ def test_nothing_comes_after_the_limit_of_a_policy(of_strategy):
 NEVER = gradcore.Restore(torch.tensor([False])[0])
 
 
+@pytest.mark.parametrize("of_policy", [False, True])
+@pytest.mark.parametrize("of_strategy", [False, True])
+def test_a_step_is_skipped_if_either_says_so(of_policy, of_strategy):
+    owner = parameter(torch.tensor([3.0, 4.0]))
+    before = gradients.bits(owner)
+    optimizer = torch.optim.SGD([owner], lr=1.0)
+    policy, strategy = (
+        Fixed(gradcore.Skip(torch.tensor(each))) for each in (of_policy, of_strategy)
+    )
+
+    report = gradcore.Guard([owner], clip=strategy, nonfinite=policy).step(optimizer)
+
+    assert report.skipped == (of_policy or of_strategy)
+    assert (gradients.bits(owner) == before) == report.skipped
+
+
 def test_a_strategy_has_no_say_in_going_back():
     owner = parameter(torch.tensor([1.0]))
 

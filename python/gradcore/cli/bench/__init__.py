@@ -70,7 +70,7 @@ class Effort:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``gradcore bench``."""
-    parser.add_argument("--quick", action="store_true", help="a minute instead of six")
+    parser.add_argument("--quick", action="store_true", help="a minute instead of five")
     parser.add_argument(
         "--only",
         type=_parts,
@@ -118,11 +118,13 @@ def run(arguments: argparse.Namespace) -> int:
                 draw(by_bytes(effort.rounds), by_tensors(effort.rounds), folder / "cpu.png")
     finally:
         torch.set_num_threads(before)
-    table = rich_table()
-    for row in found.rows:
-        table.add_row(*styled(cells(row)))
-    console.print(table)
-    console.print(verdict(found.rows), *found.sentences, LEGEND, sep="\n", highlight=False)
+    if found.rows:
+        table = rich_table()
+        for row in found.rows:
+            table.add_row(*styled(cells(row)))
+        console.print(table)
+        console.print(verdict(found.rows), LEGEND, sep="\n", highlight=False)
+    console.print(*found.sentences, sep="\n", highlight=False)
     if folder is not None:
         _save(found, folder, quick=quick, in_parts=only is not None)
     return 0

@@ -48,7 +48,7 @@ def added_to_a_small_step(rounds: int) -> Fact:
         {"bare": optimizer.step, "guarded": lambda: guard.step(optimizer)},
         before=lambda: None,
         rounds=50 * rounds,
-        budget=20.0,
+        budget=5.0,
     )
     added = (times["guarded"].minimum - times["bare"].minimum) * 1e6
     noisy = any(timing.noisy for timing in times.values())
@@ -71,7 +71,7 @@ def adamw(workload: str, rounds: int) -> Fact:
         {"gradcore": lambda: guard.step(optimizer), "torch": with_torch},
         before=lambda: torch._foreach_copy_(gradients, saved),
         rounds=rounds,
-        budget=20.0,
+        budget=12.0,
     )
     ratio = times["gradcore"].minimum / times["torch"].minimum
     noisy = any(timing.noisy for timing in times.values())
@@ -101,7 +101,7 @@ def _share(name: str, model: nn.Module, loss: Callable[[], Tensor], rounds: int)
 
     train()
     times = compare(
-        {"training": train, "guard": guard.apply}, before=lambda: None, rounds=rounds, budget=20.0
+        {"training": train, "guard": guard.apply}, before=lambda: None, rounds=rounds, budget=10.0
     )
     share = 100.0 * times["guard"].minimum / times["training"].minimum
     noisy = any(timing.noisy for timing in times.values())

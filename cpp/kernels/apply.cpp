@@ -54,8 +54,8 @@ void apply(Number number, void* data, std::int64_t count, const Change& change) 
     if (change.repair == kZeroParameters) {
       std::memset(data, 0, static_cast<std::size_t>(parts) * sizeof(Part));
       if (std::isnan(change.factor)) scale(part, parts, change.factor);
-    } else if (change.repair != kPropagate && any_beyond(part, parts, bound_of(change))) {
-      change.repair == kReplace ? mend(part, parts, change) : mend(element, count, change);
+    } else if (change.repair != kPropagate) {
+      mend_from_first(element, count, change);
     } else if (change.factor != 1.0) {
       scale(part, parts, change.factor);
     }

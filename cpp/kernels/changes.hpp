@@ -77,10 +77,12 @@ bool any_beyond_here(const Part* part, std::int64_t count, double bound) noexcep
   return found;
 }
 
+/// Numbers that are looked at together: few enough to be in the nearest cache after that.
+constexpr std::int64_t kLook = 1024;
+
 /// The same of any stretch, without a look at what follows the first one.
 template <class Part>
 bool any_beyond(const Part* part, std::int64_t count, double bound) noexcept {
-  constexpr std::int64_t kLook = 1024;
   for (std::int64_t i = 0; i < count; i += kLook) {
     if (any_beyond_here(part + i, std::min(kLook, count - i), bound)) return true;
   }
@@ -135,6 +137,26 @@ void mend(Complex<Part>* element, std::int64_t count, const Change& change) noex
     element[i].real = narrow<Part>((kept ? real : 0.0) * change.factor);
     element[i].imag = narrow<Part>((kept ? imag : 0.0) * change.factor);
   }
+}
+
+/// Multiplies elements, and repairs those that need it. Up to the first of them few are looked at
+/// together and changed at once, while memory delivers the next; after it, since they seldom come
+/// alone, without a look.
+template <class Element>
+void mend_from_first(Element* element, std::int64_t count, const Change& change) noexcept {
+  constexpr std::int64_t kParts = PartOf<Element>::count, kStep = kLook / kParts;
+  const auto part_at = [=](std::int64_t i) {
+    return reinterpret_cast<typename PartOf<Element>::type*>(element + i);
+  };
+  std::int64_t i = 0;
+  for (; i < count; i += kStep) {
+    const std::int64_t parts = std::min(kStep, count - i) * kParts;
+    if (any_beyond_here(part_at(i), parts, bound_of(change))) break;
+    if (change.factor != 1.0) scale(part_at(i), parts, change.factor);
+  }
+  if (i >= count) return;
+  change.repair == kReplace ? mend(part_at(i), (count - i) * kParts, change)
+                            : mend(element + i, count - i, change);
 }
 
 /// Whether `clamp` brings the elements within a limit: they are real, and finite by then.

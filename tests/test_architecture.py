@@ -75,7 +75,7 @@ MAY_IMPORT = {
     "unscaled": "dividing taking unscaling",
     "scale_on_device": "torch unscaling",
     "amp": "books errors plan scale_on_device taking torch unscaled",
-    "measuring": "core needs plan statistics torch unscaling",
+    "measuring": "core distributed.sharding needs plan statistics torch unscaling",
     "binding": "capturing errors torch",
     "after_policy": "plan statistics torch",
     "decision": "after_policy errors plan torch",

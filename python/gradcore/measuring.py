@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from gradcore import core
+from gradcore.distributed.sharding import is_sharded, local_of
 from gradcore.needs import needed, require_options
 from gradcore.plan import Clamp, Propagate
 from gradcore.statistics import OF_UNITS, ROWS
 from gradcore.unscaling import scaled
 
 if TYPE_CHECKING:
+    from torch.distributed.tensor import DTensor
+
     from gradcore.decision import Decision
     from gradcore.distributed.shards import Shards
     from gradcore.fetching import Fetched
@@ -115,6 +118,8 @@ class Measuring:
         # which the host would wait until it is on the device.
         table = statistics.table
         value = loss.detach() if isinstance(loss, Tensor) else table.new_full((), loss)
+        if is_sharded(value):
+            value = _here(value)
         if value.numel() != 1:
             raise ValueError(f"loss must be one number; got a tensor of shape {list(value.shape)}.")
         if value.is_complex():
@@ -152,6 +157,16 @@ class Measuring:
     def again(self, parameters: Parameters | Shards) -> float:
         """The joint Euclidean norm as it is now: NaN or infinite if an element is."""
         return norm_of(core.measure_table(parameters.tensors, ()).cpu().numpy())
+
+
+def _here(loss: DTensor) -> Tensor:
+    """A loss that every rank has, as parallel losses are, without a collective."""
+    if not all(placement.is_replicate() for placement in loss.placements):
+        raise TypeError(
+            f"loss is placed {loss.placements}, so that no rank has it as a whole. Give "
+            "loss.full_tensor(), on all ranks."
+        )
+    return local_of(loss).detach()
 
 
 def norm_of(table: Table) -> float:

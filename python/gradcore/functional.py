@@ -101,7 +101,8 @@ def clip_grad_value_(
     """Bring every element of the gradients into [-clip_value, clip_value], in place.
 
     Like `torch.nn.utils.clip_grad_value_`; a complex element, which torch refuses, keeps its phase.
-    NaN stays NaN, infinities become the bound.  Gradients within it are not written.
+    NaN stays NaN, infinities become the bound.  Gradients within it are not written.  Of a DTensor
+    every rank brings what it holds.
 
     Raises:
         TypeError: A gradient is of a kind that `measure` does not take.
@@ -110,6 +111,10 @@ def clip_grad_value_(
     del foreach
     limit = _bound("clip_value", clip_value)
     tensors = listed(parameters)
+    if any_sharded(tensors):
+        from gradcore.distributed.together import summed_pieces_of  # noqa: PLC0415 - see `measured`
+
+        tensors = summed_pieces_of(tensors)
     table = core.measure_table(tensors, ("max_abs",))
     core.apply_(tensors, table, Clamp(limit), Propagate())
 

@@ -115,3 +115,42 @@ def test_tensors_of_several_meshes_count_once_each_and_sums_are_carried_out(tmp_
     assert total == pytest.approx(np.linalg.norm(np.concatenate(whole[:-1])), rel=1e-6)
     assert left == pytest.approx((np.concatenate(whole) * 0.01 / norm).tolist(), rel=1e-4)
     assert scaled == pytest.approx((np.array(whole[-1]) / 4.0).tolist(), rel=1e-5)
+
+
+VALUES = """
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("dp", "tp"))
+wholes = [torch.randn(5, 7), torch.randn(1), torch.randn(3)]
+wholes[0][4, 6], wholes[1][0], wholes[2][1] = math.nan, -math.inf, 0.25
+places = [[Shard(0), Shard(1)], [Shard(0), Replicate()], [Replicate(), Replicate()]]
+parameters = []
+for whole, place in zip(wholes, places, strict=True):
+    parameter = nn.Parameter(distribute_tensor(torch.zeros_like(whole), mesh, place))
+    parameter.grad = distribute_tensor(whole, mesh, place)
+    parameters.append(parameter)
+plain = nn.Parameter(torch.zeros(2))
+plain.grad = torch.tensor([3.0, -0.125])
+gradcore.clip_grad_value_([*parameters, plain], 0.25)
+left = [p.grad.full_tensor().tolist() for p in parameters] + [plain.grad.tolist()]
+wanted = [whole.clamp(-0.25, 0.25).tolist() for whole in wholes] + [[0.25, -0.125]]
+pending = parameters[2]
+pending.grad = DTensor.from_local(torch.full((3,), 0.2), mesh, [Partial(), Replicate()])
+try:
+    gradcore.clip_grad_value_(parameters, 0.25)
+    said = "no error"
+except TypeError as error:
+    said = str(error)
+result = json.dumps([left, wanted]), left, wanted, said, pending.grad.full_tensor().tolist()
+"""
+
+
+def test_values_of_every_piece_are_clipped_as_those_of_the_whole(tmp_path):
+    ranks = processes.each_of(4, TRAINING + VALUES, tmp_path)
+
+    assert len({rank[0] for rank in ranks}) == 1
+    _, left, wanted, said, pending = ranks[0]
+    for one, other in zip(left, wanted, strict=True):
+        assert np.array_equal(one, other, equal_nan=True)
+    assert said.startswith("The gradient of tensor 2 is still to be summed up")
+    assert pending == pytest.approx([0.4] * 3)

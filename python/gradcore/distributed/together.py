@@ -14,7 +14,13 @@ from gradcore.distributed.configuration import difference
 from gradcore.distributed.group import device_of, group_of
 from gradcore.distributed.head import Said
 from gradcore.distributed.ownership import gathered
-from gradcore.distributed.partials import Partials, as_gradient, can_be_summed, told_of
+from gradcore.distributed.partials import (
+    Partials,
+    as_gradient,
+    can_be_summed,
+    pending_of,
+    told_of,
+)
 from gradcore.distributed.placement import placed
 from gradcore.distributed.sharding import is_sharded
 from gradcore.distributed.shards import Shards
@@ -38,6 +44,23 @@ class Measure(Protocol):
 def shards_of(tensors: list[Tensor]) -> Shards:
     """What this rank holds of tensors; named by their numbers."""
     return Shards([f"tensor {i}" for i in range(len(tensors))], tensors)
+
+
+def summed_pieces_of(tensors: list[Tensor]) -> list[Tensor]:
+    """What this rank holds of tensors and their gradients, each element as it is in the whole.
+
+    Raises:
+        TypeError: A gradient is still to be summed up.
+    """
+    shards = shards_of(tensors)
+    if not shards.take_gradients():
+        first = next(i for i, tensor in enumerate(tensors) if pending_of(tensor))
+        raise TypeError(
+            f"The gradient of tensor {first} is still to be summed up, so that its elements are "
+            "not known. Call clip_grad_norm_ or a guard, which do that, or redistribute it first: "
+            "p.grad = p.grad.redistribute(placements=p.placements)."
+        )
+    return shards.tensors
 
 
 def measured_together(
@@ -97,7 +120,7 @@ def measured_together(
     unlike = (joined.differing | joined.partly).nonzero()
     if len(unlike):
         raise DistributedError(
-            f"Ranks that hold copies of tensor {int(unlike[0])} differ in what of it is not "
+            f"Ranks that hold tensor {int(unlike[0])} differ in what of it is not "
             "finite, or in whether it is there; something is not finite on these ranks: "
             f"{', '.join(map(str, head.bad)) or 'none'}. Skip the step."
         )

@@ -7,9 +7,16 @@ from typing import TYPE_CHECKING
 
 import torch.distributed as dist
 
-from gradcore.distributed.configuration import difference
+from gradcore.distributed.configuration import difference, names_in_words
 from gradcore.distributed.group import device_of
-from gradcore.distributed.ownership import Ownership, gathered, held_by, resolve
+from gradcore.distributed.ownership import (
+    Ownership,
+    divided_by,
+    gathered,
+    held_by,
+    require_whole,
+    resolve,
+)
 from gradcore.distributed.partials import Partials, told_of
 from gradcore.distributed.replicas import Replicas
 from gradcore.distributed.unit_layout import UnitLayout, told_of_units, units_here
@@ -37,6 +44,8 @@ class Agreement:
     replicas: Replicas
     device: torch.device
     """Where the vector is reduced."""
+    parameters: str
+    """Which they are, in words: other guards have others."""
 
 
 def agree(
@@ -72,22 +81,27 @@ def agree(
             configuration,
             {tensor.device.type for tensor in shards.tensors},
             told_of_units(names, parameters, axis) if of_units else {},
+            divided_by(names, parameters),
         )
     except Exception as error:  # noqa: BLE001 - whatever it is, other ranks wait for this one
         trouble = trouble or error
     told = gathered((mine, in_words(trouble)), group)
     require_success([words for _, words in told], trouble)
     everyone = [each for each, _ in told if each is not None]
-    holdings, pending, configurations, devices, units = map(list, zip(*everyone, strict=True))
+    holdings, pending, configurations, devices, units, divided = map(
+        list, zip(*everyone, strict=True)
+    )
     unlike = difference(configurations)
     if unlike is not None:
         raise DistributedError(unlike)
+    require_whole(holdings, divided)
     own = resolve(holdings, rank)
     partials = Partials(names, parameters, pending)
     layout = UnitLayout(units, own, here) if of_units else None
     vector = Vector(measuring.ever, own, rank, ranks, measuring.norm_type, units=layout)
     device = device_of(group, sorted(set().union(*devices)))
-    return Agreement(own, partials, vector, Replicas(holdings, rank), device)
+    words = names_in_words(own.names)
+    return Agreement(own, partials, vector, Replicas(holdings, rank), device, words)
 
 
 def in_words(error: Exception | None) -> str | None:

@@ -58,6 +58,12 @@ def _number_of(part: object) -> str:
     return f"{number:08x}"
 
 
+def names_in_words(names: Sequence[str]) -> str:
+    """What tells some parameters from others: ``6 from '0.weight' to '4.bias' (1b5dae02)``."""
+    ends = f" from {names[0]!r} to {names[-1]!r}" if names else ""
+    return f"{len(names)}{ends} ({crc32(repr(tuple(names)).encode()):08x})"
+
+
 def digest_of(configuration: Mapping[str, str]) -> int:
     """A number of 32 bits, which float64 holds exactly."""
     return crc32(repr(sorted(configuration.items())).encode())

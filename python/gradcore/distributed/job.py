@@ -201,7 +201,7 @@ class Job:
         if self._failure is None and not self._stale:
             try:
                 self._guard.bind(self.names)
-                self._memory = memory_of(self._guard)
+                self._memory = memory_of(self._guard) | {"parameters": agreed.parameters}
                 complete = self.shards.take_gradients(summed.values)
                 self._stale = not complete or agreed.partials.missed(parameters)
                 local = measure()

@@ -16,6 +16,7 @@ from gradcore.statistics import ROWS
 if TYPE_CHECKING:
     from gradcore.distributed.ownership import Ownership
 
+NUMEL: Final = ROWS.index("numel")
 L2: Final = ROWS.index("l2")
 COUNTED: Final = tuple(ROWS.index(name) for name in ("present", "nan", "posinf", "neginf"))
 """Rows in which replicas have to agree."""
@@ -38,7 +39,7 @@ class Joined:
     """Bool ``[N]``: replicas of the parameter do not have the same non-finite elements."""
 
     partly: Tensor
-    """Bool ``[N]``: some replicas of the parameter have a gradient and some have none."""
+    """Bool ``[N]``: some replicas or pieces of it have a gradient and some have none."""
 
 
 class Layout:
@@ -99,13 +100,13 @@ class Layout:
                 gathered[i, self._rank, -1] = self._over(name, row[:, None])[0]
         return torch.cat((added.flatten(), replicas.flatten(), gathered.flatten()))
 
-    def unpack(self, flat: Tensor, measured: frozenset[str], copies: Tensor) -> Joined:
+    def unpack(self, flat: Tensor, measured: frozenset[str], own: Ownership) -> Joined:
         """From the sum of all parts: what `measure` would have said of the whole tensors.
 
         Args:
             flat: Float64 ``[length]``.
             measured: Names of the rows that were measured.
-            copies: Ranks that hold the same elements, of each parameter, ``[N]``.
+            own: Which ranks hold what.
         """
         parts = torch.split(flat, [math.prod(shape) for shape in self._shapes])
         added, replicas, gathered = (
@@ -120,7 +121,7 @@ class Layout:
             if name in measured:
                 table[ROWS.index(name)] = self._over(name, gathered[i])
         counts, others = table[list(COUNTED), :-1], replicas[:, :-1]
-        unlike = others != counts * (copies - 1.0)
+        unlike = others != counts * (own.copies - 1.0)
         # Seen on a replica alone, it counts too, so that nobody takes the gradient for a good one.
         alone = (counts[1:].sum(0) == 0) & (others[1:].sum(0) > 0)
         merged = torch.where(alone, others[1:], counts[1:])
@@ -128,7 +129,9 @@ class Layout:
         table[list(COUNTED[1:]), -1] = merged.sum(1)
         table[0, :-1].clamp_(max=1.0)
         table[0, -1] = table[0, :-1].sum()
-        return Joined(table, unlike[1:].any(0), unlike[0])
+        seen = table[NUMEL, :-1]
+        in_part = (seen > 0) & (seen < own.divided)
+        return Joined(table, unlike[1:].any(0), unlike[0] | in_part)
 
     def _over(self, name: str, norms: Tensor) -> Tensor:
         """Over the first axis: the largest, or the norm of order p."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -10,7 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from gradcore.distributed.sharding import Piece, piece_of
+from gradcore.distributed.sharding import Piece, piece_of, pieces_of
 from gradcore.errors import DistributedError
 
 if TYPE_CHECKING:
@@ -37,6 +39,9 @@ class Ownership:
     copies: Tensor
     """float64 ``[N]``: ranks that hold the same elements of each."""
 
+    divided: Tensor
+    """float64 ``[N]``: elements of each that lies in pieces on several ranks; 0 for others."""
+
 
 def held_by(names: Sequence[str], parameters: Sequence[Tensor]) -> list[Held]:
     """What this rank tells the others of its parameters."""
@@ -44,6 +49,26 @@ def held_by(names: Sequence[str], parameters: Sequence[Tensor]) -> list[Held]:
         (name, piece_of(tensor), tuple(tensor.shape), str(tensor.dtype))
         for name, tensor in zip(names, parameters, strict=True)
     ]
+
+
+def divided_by(names: Sequence[str], parameters: Sequence[Tensor]) -> dict[str, int]:
+    """Into how many pieces each parameter of this rank is divided, which it tells the others."""
+    return {name: pieces_of(tensor) for name, tensor in zip(names, parameters, strict=True)}
+
+
+def require_whole(everyone: Sequence[Sequence[Held]], divided: Sequence[Mapping[str, int]]) -> None:
+    """Raise `DistributedError` unless all pieces of each parameter are on some of the ranks."""
+    here = {(name, piece) for held in everyone for name, piece, *_ in held}
+    found = Counter(name for name, _ in here)
+    for told in divided:
+        for name, pieces in told.items():
+            if found[name] < pieces:
+                raise DistributedError(
+                    f"Of the {pieces} pieces of {name!r} the ranks that decide together hold "
+                    f"{found[name]}. Say which ranks hold all: process_group="
+                    "torch.distributed.group.WORLD; and step several guards in the same order on "
+                    "every rank."
+                )
 
 
 def gathered(value: T, group: ProcessGroup) -> list[T]:
@@ -80,10 +105,13 @@ def resolve(everyone: Sequence[Sequence[Held]], rank: int) -> Ownership:
     copies = torch.ones(len(names), dtype=torch.float64)
     for (name, _), ranks in holders.items():
         copies[place[name]] = max(float(copies[place[name]]), len(ranks))
+    pieces = Counter(name for name, _ in holders)
+    elements = [math.prod(kinds[n][1]) if pieces[n] > 1 else 0 for n in names]
     mine = everyone[rank]
     return Ownership(
         names,
         torch.tensor([place[name] for name, *_ in mine], dtype=torch.int64),
         torch.tensor([holders[n, piece][0] == rank for n, piece, *_ in mine], dtype=torch.bool),
         copies,
+        torch.tensor(elements, dtype=torch.float64),
     )

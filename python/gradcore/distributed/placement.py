@@ -32,8 +32,8 @@ def placed(tensors: Sequence[Tensor]) -> Ownership:
     whole = largest_mesh(tensors)
     assert whole is not None  # noqa: S101 - one of them is a DTensor
     here = _coordinate(whole)
-    plain = not any(here), float(whole.size())
-    known: dict[tuple[int, tuple[Placement, ...]], tuple[bool, float]] = {}
+    plain = not any(here), float(whole.size()), False
+    known: dict[tuple[int, tuple[Placement, ...]], tuple[bool, float, bool]] = {}
     each = []
     for i, tensor in enumerate(tensors):
         if not is_sharded(tensor):
@@ -53,15 +53,17 @@ def placed(tensors: Sequence[Tensor]) -> Ownership:
             over = [d for d, placement in enumerate(placements) if placement.is_replicate()]
             first = not any(here[d] for d in beside) and not any(at[d] for d in over)
             sizes = [whole.size(d) for d in beside] + [mesh.size(d) for d in over]
-            known[key] = first, float(math.prod(sizes))
+            known[key] = first, float(math.prod(sizes)), len(over) < len(placements)
         each.append(known[key])
-    owned, copies = zip(*each, strict=True)
+    owned, copies, divided = zip(*each, strict=True)
+    elements = [t.numel() if parts else 0 for t, parts in zip(tensors, divided, strict=True)]
     n = len(tensors)
     return Ownership(
         tuple(map(str, range(n))),
         torch.arange(n),
         torch.tensor(owned),
         torch.tensor(copies, dtype=torch.float64),
+        torch.tensor(elements, dtype=torch.float64),
     )
 
 

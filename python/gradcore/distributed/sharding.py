@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -81,6 +82,18 @@ def piece_of(tensor: Tensor) -> Piece:
     return tuple(
         (name, coordinate)
         for name, coordinate, placement in zip(names, at, placements, strict=True)
+        if not (placement.is_replicate() or placement.is_partial())
+    )
+
+
+def pieces_of(tensor: Tensor) -> int:
+    """Into how many pieces a tensor is divided, as `piece_of` tells them apart."""
+    if not is_sharded(tensor):
+        return 1
+    mesh = tensor.device_mesh
+    return math.prod(
+        mesh.size(dimension)
+        for dimension, placement in enumerate(tensor.placements)
         if not (placement.is_replicate() or placement.is_partial())
     )
 

@@ -105,12 +105,11 @@ class Vector:
     def unpack(self, sums: Tensor, local: Statistics) -> Sums:
         """What all ranks measured, of that which this rank measured too."""
         end = self._head + self._gradients.length
-        copies = self._own.copies
-        of_gradients = self._gradients.unpack(sums[self._head : end], local.measured, copies)
+        of_gradients = self._gradients.unpack(sums[self._head : end], local.measured, self._own)
         of_parameters = None
         if local.parameters_table is not None:
             flat = sums[end : self._units_from]
-            of_parameters = self._parameters.unpack(flat, ALWAYS, copies)
+            of_parameters = self._parameters.unpack(flat, ALWAYS, self._own)
         return Sums(of_gradients, of_parameters, self._unpacked_units(sums, local))
 
     def _unpacked_units(self, sums: Tensor, local: Statistics) -> Units | None:

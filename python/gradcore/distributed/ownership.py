@@ -102,16 +102,19 @@ def resolve(everyone: Sequence[Sequence[Held]], rank: int) -> Ownership:
             holders.setdefault((name, piece), []).append(number)
     names = tuple(kinds)
     place = {name: i for i, name in enumerate(names)}
-    copies = torch.ones(len(names), dtype=torch.float64)
+    copies, pieces = [1] * len(names), [0] * len(names)
     for (name, _), ranks in holders.items():
-        copies[place[name]] = max(float(copies[place[name]]), len(ranks))
-    pieces = Counter(name for name, _ in holders)
-    elements = [math.prod(kinds[n][1]) if pieces[n] > 1 else 0 for n in names]
+        i = place[name]
+        copies[i], pieces[i] = max(copies[i], len(ranks)), pieces[i] + 1
+    elements = [
+        math.prod(shape) if count > 1 else 0
+        for count, (_, shape, _) in zip(pieces, kinds.values(), strict=True)
+    ]
     mine = everyone[rank]
     return Ownership(
         names,
         torch.tensor([place[name] for name, *_ in mine], dtype=torch.int64),
         torch.tensor([holders[n, piece][0] == rank for n, piece, *_ in mine], dtype=torch.bool),
-        copies,
+        torch.tensor(copies, dtype=torch.float64),
         torch.tensor(elements, dtype=torch.float64),
     )

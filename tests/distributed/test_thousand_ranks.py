@@ -48,13 +48,18 @@ def elements_of(name, piece, generator):
     return torch.tensor(generator.normal(size=size) * 10.0 ** generator.uniform(-30, 30, size))
 
 
+def all_elements():
+    """Of every piece that a rank holds, the same whenever it is asked."""
+    generator = np.random.default_rng(0)
+    held = {key: None for rank in range(RANKS) for key in pieces_of(rank)}
+    return {key: elements_of(*key, generator) for key in held}
+
+
 class Job:
     """Everything that a thousand ranks hand to the all-reduce, and what there is to come of it."""
 
     def __init__(self, owners_of, bad):
-        generator = np.random.default_rng(0)
-        held = {key: None for rank in range(RANKS) for key in pieces_of(rank)}
-        self.held = {key: elements_of(*key, generator) for key in held}
+        self.held = all_elements()
         self.vectors, self.faults = [], 0
         for rank, own in enumerate(owners_of):
             gradients = [self.held[key].clone() for key in pieces_of(rank)]
@@ -131,8 +136,11 @@ def sums(job):
 @pytest.fixture(scope="module")
 def owners_of():
     """What every rank finds out in the first step."""
+    sizes = dict.fromkeys(NAMES, 0)
+    for (name, _), elements in all_elements().items():
+        sizes[name] += len(elements)
     everyone = [
-        [(name, piece, (4000,), "torch.float64") for name, piece in pieces_of(rank)]
+        [(name, piece, (sizes[name],), "torch.float64") for name, piece in pieces_of(rank)]
         for rank in range(RANKS)
     ]
     return [resolve(everyone, rank) for rank in range(RANKS)]

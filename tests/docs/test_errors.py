@@ -13,13 +13,16 @@ import provoking
 
 ROOT = Path(gradcore.__file__).parent
 UNREACHED = {
-    "awaited.py": (1, "of a report on its way from a device, asked for what no report has"),
+    "awaited.py": (4, "of a report on its way from a device, or captured in a graph of CUDA"),
+    "binding.py": (1, "of a graph of CUDA: tests/on_device/test_graphs.py"),
+    "capturing.py": (2, "of a graph of CUDA"),
     "cli/demo/faults.py": (1, "planted by our own loop after its backward pass"),
     "cli/demo/text.py": (1, "of a Python that does not ship its library"),
     "cli/report/reading.py": (1, "of a log that gets shorter between two reads"),
     "distributed/job.py": (1, "of options that differ and read alike"),
     "distributed/shards.py": (1, "torch refuses such a gradient itself, when it is given"),
     "loading.py": (3, "raised while gradcore is imported: tests/test_build.py"),
+    "sending.py": (1, "of a graph of CUDA"),
     "statistics.py": (1, "of a statistic that no attribute asks for: a slip of our own"),
     "testing/policy.py": (1, "of a policy that fails in a guard alone"),
     "testing/strategy.py": (1, "of a strategy that fails in a guard alone"),

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "statistics": "",
     "unscaling": "plan statistics torch",
     "units": "",
+    "totals": "",
     "capturing": "errors torch",
     "window": "capturing validation torch",
     "protocols": "",
@@ -44,11 +45,11 @@ MAY_IMPORT = {
     "floor": "loading",
     "loading": "_native torch",
     "needs": "statistics validation",
-    "core": "capturing loading needs plan statistics units torch",
+    "core": "capturing loading needs plan statistics totals units torch",
     "rates": "torch",
     "parameters": "core errors rates torch",
     "repair": "core parameters plan report torch",
-    "joint_norm": "core distributed.sharding distributed.together statistics validation torch",
+    "joint_norm": "core distributed.sharding distributed.together validation torch",
     "functional": "core distributed.sharding distributed.together errors joint_norm parameters plan"
     " statistics torch",
     # decisions: they see statistics, never gradients

@@ -33,8 +33,8 @@ def test_a_report_comes_back_without_table_and_findings(report):
 
 
 def test_a_row_takes_as_many_bytes_as_are_told():
-    """Less than 200."""
-    assert len(COLUMNS) * 8 < 200
+    """200 in all."""
+    assert len(COLUMNS) * 8 <= 200
 
 
 def test_columns_that_are_shown_are_numbers_alone():
@@ -43,7 +43,7 @@ def test_columns_that_are_shown_are_numbers_alone():
     assert not {"first_nonfinite", "last_clean", "has_loss"} & {*FIELDS}
     assert {"step", "norm", "nan", "posinf", "neginf", "loss", "stability"} <= {*FIELDS}
     assert math.isnan(row["loss"])
-    assert [row[name] for name in NAMES] == [-1, -1, -1]
+    assert [row[name] for name in NAMES] == [-1, -1, -1, -1]
     assert set(KINDS) == {f.name for f in dataclasses.fields(gradcore.Report)} - {
         "parameters",
         "findings",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
 import gradcore
+from gradcore import core
 from gradients import parameter, parameters
 
 OPTIONAL = ("l1", "max_abs", "sum", "zeros", "lp", "parameter_l2", "unit_l2", "parameter_unit_l2")
@@ -52,6 +54,38 @@ def test_all_of_them_can_be_asked_for(needs, owners):
     assert statistics.parameter_l2.tolist() == [0.0, 0.0]
     assert statistics.unit_l2.tolist() == [5.0, 5.0]
     assert statistics.parameter_unit_l2.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("fault", [None, math.nan, math.inf, -math.inf])
+def test_what_is_known_of_all_follows_from_each(fault):
+    """And goes on to, in statistics that are made of these."""
+    owners = parameters([torch.tensor([3.0, 0.0]), torch.tensor([4.0])])
+    twice = gradcore.measure(parameters([torch.tensor([8.0])])).table
+    if fault is not None:
+        owners[0].grad[1] = fault
+    statistics = gradcore.measure(owners)
+
+    assert (statistics.norm.item(), statistics.total("l2").item()) == (5.0, 5.0)
+    assert statistics.trusted.item() is (fault is None)
+    assert statistics.untrusted.item() is (fault is not None)
+    for flag in (statistics.trusted, statistics.untrusted):
+        assert (flag.dtype, flag.shape) == (torch.bool, ())
+    other = dataclasses.replace(statistics, table=twice, trusted=torch.tensor(False))
+    assert (other.norm.item(), other.untrusted.item()) == (8.0, True)
+    for either in (statistics, other):
+        assert either.totals[:6] == either.table[:6, -1].tolist()
+
+
+def test_totals_are_of_the_row_that_is_asked_for():
+    table = core.measure_table(parameters([torch.ones(3)]), ("l1", "max_abs"))
+
+    totals = core.totals(table, "l1")
+    assert (totals.finite.item(), totals.nonfinite.item(), totals.total.item()) == (
+        True,
+        False,
+        3.0,
+    )
+    assert core.totals(table, "max_abs").total.item() == 1.0
 
 
 def test_what_is_always_there(owners):

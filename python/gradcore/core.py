@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ from gradcore.plan import (
     ZeroElements,
     ZeroParameters,
 )
-from gradcore.statistics import ALWAYS, Statistics
+from gradcore.statistics import ALWAYS, ROWS, Statistics
+from gradcore.totals import Totals
 from gradcore.units import Units, counts_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,9 @@ REPAIRS: Final[dict[type, int]] = {Propagate: 0, ZeroElements: 1, Replace: 2, Ze
 
 WIDE: Final = frozenset({torch.float64, torch.complex128})
 
-ONE: Final = torch.ones((), dtype=torch.float64, device="cpu")
+CPU: Final = torch.device("cpu")
+
+ONE: Final = torch.ones((), dtype=torch.float64, device=CPU)
 
 
 def measure(
@@ -101,43 +104,39 @@ def measure_checked(
     unit_axis: int,
 ) -> Statistics:
     """`measure` for callers that have looked at the options once, with names as of `needed`."""
-    table, norms, counts = _measured(
-        tensors,
-        wanted,
-        units="unit_l2" in wanted,
-        unit_axis=unit_axis,
-        overflow=overflow,
-        replacement=replacement,
-        norm_type=norm_type,
-    )
-    of_parameters = norms_of_parameters = None
-    if wanted & {"parameter_l2", "parameter_unit_l2"}:
-        of_parameters, norms_of_parameters, own_counts = _measured(
-            tensors,
-            (),
-            gradients=False,
-            units="parameter_unit_l2" in wanted,
-            unit_axis=unit_axis,
+    options = overflow, replacement, norm_type
+    of_parameters = norms = norms_of_parameters = counts = None
+    if "unit_l2" in wanted:
+        table, norms, counts = measure_units(tensors, wanted, *options, unit_axis=unit_axis)
+    else:
+        table = measure_table(tensors, wanted, *options)
+    if "parameter_unit_l2" in wanted:
+        of_parameters, norms_of_parameters, counts = measure_units(
+            tensors, (), unit_axis=unit_axis, gradients=False
         )
-        counts = own_counts if counts is None else counts
-    return Statistics(
+    elif "parameter_l2" in wanted:
+        of_parameters = measure_table(tensors, (), gradients=False)
+    known = totals(table, "l2")
+    statistics = Statistics(
         table,
-        _all_finite(table),
-        ALWAYS | wanted,
+        known.finite,
+        ALWAYS | wanted if wanted else ALWAYS,
         norm_type,
         of_parameters if "parameter_l2" in wanted else None,
         per_unit=None if counts is None else Units(counts, norms, norms_of_parameters),
     )
+    statistics.know(known)
+    return statistics
 
 
 def measure_table(
     tensors: list[Tensor],
     needs: Iterable[str],
-    *,
-    gradients: bool = True,
     overflow: float = math.inf,
     replacement: Replace | None = None,
     norm_type: float = 2.0,
+    *,
+    gradients: bool = True,
 ) -> Tensor:
     """The table of `Statistics`: of the tensors' gradients, or of the tensors themselves."""
     options = (bits_of(needs), norm_type, overflow, _values(replacement))
@@ -151,12 +150,12 @@ def measure_table(
 def measure_units(
     tensors: list[Tensor],
     needs: Iterable[str],
-    *,
-    unit_axis: int,
-    gradients: bool = True,
     overflow: float = math.inf,
     replacement: Replace | None = None,
     norm_type: float = 2.0,
+    *,
+    unit_axis: int,
+    gradients: bool = True,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """From the same read the table, the norms of all units, and how many each tensor has."""
     options = (bits_of(needs), norm_type, overflow, _values(replacement))
@@ -168,6 +167,22 @@ def measure_units(
     refuse_in_a_graph("Norms of units")  # how many there are is copied to the device
     table, norms, units = native.measure_units(tensors, gradients, unit_axis, *options)
     return table, norms, units.to(norms.device, non_blocking=not norms.is_cpu)
+
+
+def totals(table: Tensor, row: str) -> Totals:
+    """What a table, as `measure_table` gave it, says of everything; one row is of interest."""
+    number = ROWS.index(row)
+    if table.is_cpu and not torch.compiler.is_compiling():
+        numbers: list[float] = table.numpy()[:, -1].tolist()  # fewer operations of torch
+        bad = any(numbers[2:5])
+        return Totals(
+            torch.scalar_tensor(not bad, dtype=torch.bool, device=CPU),
+            torch.scalar_tensor(bad, dtype=torch.bool, device=CPU),
+            torch.scalar_tensor(numbers[number], dtype=torch.float64, device=CPU),
+            numbers,
+        )
+    count = table[2:5, -1].sum()
+    return Totals(count == 0, count > 0, table[number, -1])
 
 
 def apply_(
@@ -226,21 +241,6 @@ def check_supported(tensor: Tensor) -> None:
 def _gradients(tensors: list[Tensor]) -> list[Tensor]:
     # An operator takes no None: an empty tensor keeps the place.
     return [t.new_empty(0) if t.grad is None else t.grad for t in tensors]
-
-
-def _measured(
-    tensors: list[Tensor], needs: Iterable[str], *, units: bool, unit_axis: int, **options: Any
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    if units:
-        return measure_units(tensors, needs, unit_axis=unit_axis, **options)
-    return measure_table(tensors, needs, **options), None, None
-
-
-def _all_finite(table: Tensor) -> Tensor:
-    if table.is_cpu and not torch.compiler.is_compiling():  # the host has the counts: fewer steps
-        finite = not any(table.numpy()[2:5, -1].tolist())
-        return torch.scalar_tensor(finite, dtype=torch.bool, device="cpu")
-    return table[2:5, -1].sum() == 0
 
 
 def _values(replacement: Replace | None) -> list[float] | None:

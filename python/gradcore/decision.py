@@ -83,18 +83,13 @@ def decide(
         raise PluginError(
             f"The strategy {strategy.name!r} returned Restore: going back is for policies to ask."
         )
-    both = Decision(
-        asked.bound,
-        decided.repair,
-        _either(decided.skip, asked.skip),
-        _either(decided.stop, asked.stop),
-        decided.restore,
-    )
+    decided.skip = _either(decided.skip, asked.skip)
+    decided.stop = _either(decided.stop, asked.stop)
     if isinstance(decided.bound, Scale) and isinstance(asked.bound, Clamp):
-        both.shrink = decided.bound.factors
+        decided.shrink, decided.bound = decided.bound.factors, asked.bound
     else:
-        both.bound = _both(decided.bound, asked.bound, policy, strategy, statistics.per_unit)
-    return both
+        decided.bound = _both(decided.bound, asked.bound, policy, strategy, statistics.per_unit)
+    return decided
 
 
 def _of_policy(policy: NonfinitePolicy, statistics: Statistics) -> Decision:

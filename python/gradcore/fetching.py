@@ -29,7 +29,10 @@ OF_PARAMETERS = slice(ROWS.index("nan"), ROWS.index("l2") + 1)
 class Fetched:
     """Numbers of one step, on the host."""
 
-    table: Table
+    rows: Tensor | Table
+    """The table; a tensor of the CPU where nobody has looked at single parameters yet."""
+    totals: list[float]
+    """The last column of the table."""
     factors: Table
     loss: float | None
     event: bool
@@ -49,6 +52,11 @@ class Fetched:
     scaling: Table | None = None
     """What the host has yet to learn of a scaler."""
 
+    @property
+    def table(self) -> Table:
+        """Float64 ``[len(ROWS), n + 1]``, as measured."""
+        return self.rows.numpy() if isinstance(self.rows, Tensor) else self.rows
+
 
 def fetch(
     statistics: Statistics,
@@ -57,7 +65,6 @@ def fetch(
     rates: Rates | None = None,
 ) -> Fetched:
     """Statistics, factors, loss, flags and learning rates of a step on the CPU as numbers."""
-    table = statistics.table
     factors = decision.factors
     units = statistics.per_unit if isinstance(decision.bound, ScaleUnits) else None
     norms, counts = (None, None) if units is None else (units.l2, units.counts)
@@ -65,10 +72,11 @@ def fetch(
     measured = statistics.parameters_table
     parameters = None if measured is None else measured[OF_PARAMETERS]
     return Fetched(
-        table.numpy(),
+        statistics.table,
+        statistics.totals,
         _copied(factors),
         None if loss is None else float(loss),
-        not statistics.trusted,
+        bool(statistics.untrusted),
         decision.skip is not None and bool(decision.skip),
         decision.stop is not None and bool(decision.stop),
         decision.restore is not None and bool(decision.restore),

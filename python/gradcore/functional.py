@@ -76,21 +76,20 @@ def clip_grad_norm_(
     if not tensors:
         return torch.tensor(0.0)
     arguments = {"max_norm": bound, "norm_type": norm_type, "nonfinite": nonfinite}
-    pieces, own, table, norm = measured(tensors, norm_type, arguments, gradients=True)
-    seen = norm if nonfinite == "zero" else _tainted(table, norm)
+    joint = measured(tensors, norm_type, arguments, gradients=True)
+    seen = joint.norm if nonfinite == "zero" else joint.tainted(joint.norm)
     if error_if_nonfinite or nonfinite == "raise":
-        _raise_if_nonfinite(table, norm_type, error_if_nonfinite=error_if_nonfinite)
+        _raise_if_nonfinite(joint.table, norm_type, error_if_nonfinite=error_if_nonfinite)
     # The norm of finite elements may be beyond float64: then they are not to become zero.
-    divisor = norm.clamp(max=LARGEST)
+    divisor = joint.norm.clamp(max=LARGEST)
     if nonfinite != "zero":
-        divisor = _tainted(table, divisor)
-    scale = Scale(_factor(bound, divisor)) if bound < math.inf else Keep()
+        divisor = joint.tainted(divisor)
     core.apply_(
-        pieces,
-        own,
-        scale,
+        joint.pieces,
+        joint.own,
+        Scale(_factor(bound, divisor)) if bound < math.inf else Keep(),
         ZeroElements() if nonfinite == "zero" else Propagate(),
-        skip=table[2:5, -1].sum() > 0 if nonfinite == "skip" else None,
+        skip=joint.totals.nonfinite if nonfinite == "skip" else None,
     )
     return seen.to(_result_type(tensors, gradients=True))
 
@@ -142,10 +141,10 @@ def get_total_norm(
     if not listed_tensors:
         return torch.tensor(0.0)
     arguments = {"norm_type": norm_type}
-    _, _, table, norm = measured(listed_tensors, norm_type, arguments, gradients=False)
+    joint = measured(listed_tensors, norm_type, arguments, gradients=False)
     if error_if_nonfinite:
-        _raise_if_nonfinite(table, norm_type, error_if_nonfinite=True)
-    return _tainted(table, norm).to(_result_type(listed_tensors, gradients=False))
+        _raise_if_nonfinite(joint.table, norm_type, error_if_nonfinite=True)
+    return joint.tainted(joint.norm).to(_result_type(listed_tensors, gradients=False))
 
 
 def clip_grads_with_norm_(
@@ -183,13 +182,6 @@ def clip_grads_with_norm_(
     # Nothing was measured: no element is known to need repair, none is repaired.
     table = torch.zeros(len(ROWS), len(tensors) + 1, dtype=torch.float64, device=norm.device)
     core.apply_(tensors, table, Scale(_factor(bound, norm)), Propagate())
-
-
-def _tainted(table: Tensor, norm: Tensor) -> Tensor:
-    """The norm with non-finite elements in it: NaN beats infinity, infinity beats any number."""
-    nan, posinf, neginf = table[2:5, -1]
-    infinite = torch.where(posinf + neginf > 0, math.inf, norm)
-    return torch.where(nan > 0, math.nan, infinite)
 
 
 def _raise_if_nonfinite(table: Tensor, norm_type: float, *, error_if_nonfinite: bool) -> None:

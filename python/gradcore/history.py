@@ -28,7 +28,7 @@ WHOLE: Final = 100
 class History(Sequence[Report]):
     """The last reports, oldest first.
 
-    The scalars of a step take 8 bytes each, less than 200 in all; tables and findings are kept for
+    The scalars of a step take 8 bytes each, 200 in all; tables and findings are kept for
     the last 100 reports only, so that 10,000 parameters do not cost gigabytes.
 
     Args:
@@ -200,9 +200,7 @@ class History(Sequence[Report]):
         self._whole.clear()
         self._numbers = {name: i for i, name in enumerate(self._names)}
 
-    def _number(self, name: str | None) -> int:
-        if name is None:
-            return -1
+    def _number(self, name: str) -> int:
         if name not in self._numbers:
             self._numbers[name] = len(self._names)
             self._names.append(name)

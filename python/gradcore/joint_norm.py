@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from gradcore import core
 from gradcore.distributed import sharding
-from gradcore.statistics import ROWS
 from gradcore.validation import require_order
+
+if TYPE_CHECKING:
+    from gradcore.totals import Totals
 
 
 def any_sharded(tensors: list[Tensor]) -> bool:
@@ -19,10 +23,37 @@ def any_sharded(tensors: list[Tensor]) -> bool:
     return not torch.compiler.is_compiling() and sharding.any_sharded(tensors)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Joint:
+    """What was measured of tensors taken as one vector."""
+
+    pieces: list[Tensor]
+    """What this process holds."""
+    own: Tensor
+    """The table of that."""
+    table: Tensor
+    """The table of the whole."""
+    totals: Totals
+    """What it says."""
+
+    @property
+    def norm(self) -> Tensor:
+        """0-d float64, of the finite elements."""
+        return self.totals.total
+
+    def tainted(self, norm: Tensor) -> Tensor:
+        """A norm with non-finite elements in it: NaN beats infinity, infinity beats any number."""
+        if self.totals.numbers is not None and not any(self.totals.numbers[2:5]):
+            return norm
+        nan, posinf, neginf = self.table[2:5, -1]
+        infinite = torch.where(posinf + neginf > 0, math.inf, norm)
+        return torch.where(nan > 0, math.nan, infinite)
+
+
 def measured(
     tensors: list[Tensor], p: float, arguments: Mapping[str, object], *, gradients: bool
-) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
-    """What this process holds, its table, that of the whole, and the norm of the finite elements.
+) -> Joint:
+    """Measure tensors, or their gradients, by their norm of order p.
 
     Where there are DTensors, ``arguments`` is what has to be the same on all ranks.
     """
@@ -35,7 +66,7 @@ def measured(
 
     if not any_sharded(tensors):
         table = measure(tensors, gradients=gradients)
-        return tensors, table, table, table[ROWS.index(row), -1]
+        return Joint(tensors, table, table, core.totals(table, row))
     # torch.distributed is no part of every build of torch.
     from gradcore.distributed.together import measured_together  # noqa: PLC0415
 
@@ -44,4 +75,4 @@ def measured(
     pieces, own, whole = measured_together(
         tensors, measure, row, gradients=gradients, norm_type=norm_type, arguments=told
     )
-    return pieces, own, whole, whole[ROWS.index(row), -1]
+    return Joint(pieces, own, whole, core.totals(whole.contiguous(), row))

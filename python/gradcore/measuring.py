@@ -134,13 +134,13 @@ class Measuring:
         parameter, which have a factor each.
         """
         if isinstance(decision.bound, Clamp):
-            largest = host.table[ROWS.index("max_abs"), -1]
-            return bool(largest <= decision.bound.limit) and not host.table[2:5, -1].any()
+            largest = host.totals[ROWS.index("max_abs")]
+            return largest <= decision.bound.limit and not any(host.totals[2:5])
         return not (host.factors.ndim and self.leaves_large(decision, host))
 
     def leaves_large(self, decision: Decision, host: Fetched) -> bool:
         """Whether elements beyond ``overflow`` may stay, which are in no norm of statistics."""
-        return self.may_leave_large(decision) and bool(host.table[2:5, -1].any())
+        return self.may_leave_large(decision) and any(host.totals[2:5])
 
     def may_leave_large(self, decision: Decision) -> bool:
         """The same where the statistics are not known yet."""
@@ -151,7 +151,7 @@ class Measuring:
 
         ``again`` gives the joint norm as it is, and is asked only where that is not known.
         """
-        bad = bool(host.table[2:5, -1].any())
+        bad = any(host.totals[2:5])
         return not math.isfinite(again()) if bad and self.overflow < math.inf else bad
 
     def again(self, parameters: Parameters | Shards) -> float:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcore.statistics import ROWS
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Table = npt.NDArray[np.float64]
 
@@ -47,7 +50,8 @@ class ParameterReport:
 class ParameterTable(Sequence[ParameterReport]):
     """One `ParameterReport` a parameter, in the order of the model, made when it is asked for.
 
-    ``parameter_norms`` and ``rates`` are float64 ``[n]``, NaN where nothing is known.
+    ``parameter_norms`` and ``rates`` are float64 ``[n]``, NaN where nothing is known; ``table`` may
+    be a tensor of the CPU, which becomes an array when it is looked at or copied.
     """
 
     __slots__ = (
@@ -63,7 +67,7 @@ class ParameterTable(Sequence[ParameterReport]):
     def __init__(
         self,
         names: Sequence[str],
-        table: Table,
+        table: Table | Tensor,
         factors: Table,
         measured: frozenset[str],
         *,
@@ -103,13 +107,22 @@ class ParameterTable(Sequence[ParameterReport]):
             return np.full(len(self), math.nan) if known is None else known
         if name == "scale":
             return np.broadcast_to(self._factors, len(self))
-        numbers = self._table[ROWS.index("l2" if name == "norm" else name), :-1]
+        numbers = self._rows[ROWS.index("l2" if name == "norm" else name), :-1]
         if name in {"nan", "posinf", "neginf"}:
             return numbers
-        return np.where(self._table[ROWS.index("present"), :-1] > 0, numbers, math.nan)
+        return np.where(self._rows[ROWS.index("present"), :-1] > 0, numbers, math.nan)
+
+    @property
+    def _rows(self) -> Table:
+        if not isinstance(self._table, np.ndarray):
+            self._table = self._table.numpy()
+        return self._table
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        return None, {name: getattr(self, name) for name in self.__slots__} | {"_table": self._rows}
 
     def _row(self, i: int) -> ParameterReport:
-        values = dict(zip(ROWS, self._table[:, i].tolist(), strict=True))
+        values = dict(zip(ROWS, self._rows[:, i].tolist(), strict=True))
         present = values["present"] > 0
         bad = int(values["nan"] + values["posinf"] + values["neginf"])
         # Values that were put in place of non-finite elements are elements like any other.

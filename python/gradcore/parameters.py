@@ -89,7 +89,8 @@ class Parameters:
         if optimizer is None:
             self.refresh()
             return
-        tensors = tensors_of(optimizer)
+        groups = optimizer.param_groups
+        tensors = groups[0]["params"] if len(groups) == 1 else tensors_of(optimizer)
         if same(tensors, self._covered):
             return
         self.renew()
@@ -101,7 +102,7 @@ class Parameters:
                 f"{', '.join(missing[:NAMED])}{' …' if len(missing) > NAMED else ''}. Make the "
                 "guard for the optimizer, or for a module that holds them all."
             )
-        self._covered = tensors
+        self._covered = list(tensors)
 
     def require_stepped(self) -> None:
         """Raise `GradcoreError` for a gradient of a parameter that was not covered last.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gradcore.parameter_table import Table
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Rates:
     """The learning rate of each group, and which group each parameter is in."""
 

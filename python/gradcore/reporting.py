@@ -49,8 +49,8 @@ class Outcome:
 def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     """Everything a report says, except findings."""
     host, decision, skipped = outcome.host, outcome.decision, outcome.skipped
-    table = host.table
-    counts = _counted(table[NONFINITE, -1])
+    counts = _counted(host.totals[NONFINITE])
+    bad = counts.total
     norm = _norm(outcome, counts)
     factors = ONE if skipped else host.factors
     scale = _smallest(factors)
@@ -63,15 +63,17 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
     elif scale < 1.0:
         clipped_norm = norm if factors.ndim else norm * scale
     clipped = scale < 1.0 or clipped_norm < norm
-    first, last_clean = _first_nonfinite(names, table) if counts.total else (None, None)
-    of_parameters = NOTHING if host.parameters is None else _counted(host.parameters[:3, -1])
-    repaired = counts.total
+    first, last_clean = _first_nonfinite(names, host.table) if bad else (None, None)
+    of_parameters = NOTHING
+    if host.parameters is not None:
+        of_parameters = _counted(host.parameters[:3, -1].tolist())
+    repaired = bad
     if "parameter_nonfinite" in outcome.measured:
         repaired += of_parameters.total
     if skipped or isinstance(decision.repair, Propagate):
         repaired = 0
     loss_is_finite = host.loss is None or math.isfinite(host.loss)
-    share = 1.0 - counts.total / table[1, -1] if counts.total else 1.0
+    share = 1.0 - bad / host.totals[1] if bad else 1.0
     ratio = scale
     if math.isfinite(norm):
         ratio = clipped_norm / norm if norm > 0.0 else 1.0
@@ -90,7 +92,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         loss=host.loss,
         parameters=ParameterTable(
             names,
-            table,
+            host.rows,
             _of_rows(factors, host.unit_counts),
             outcome.measured,
             replaced=isinstance(decision.repair, Replace),
@@ -103,7 +105,7 @@ def report_of(step: int, names: tuple[str, ...], outcome: Outcome) -> Report:
         unlike_ranks=outcome.unlike_ranks,
         nonfinite_parameters=of_parameters,
         loss_scale=outcome.loss_scale,
-        healthy=counts.total == 0 and loss_is_finite and of_parameters.total == 0,
+        healthy=bad == 0 and loss_is_finite and of_parameters.total == 0,
         stability=float(stability) if loss_is_finite else 0.0,
     )
 
@@ -114,9 +116,8 @@ def _smallest(factors: Table) -> float:
     return min(1.0, float(factors.min())) if factors.size else 1.0
 
 
-def _counted(totals: Table) -> Counts:
+def _counted(counts: list[float]) -> Counts:
     """How many elements are NaN, +Inf and -Inf."""
-    counts = totals.tolist()
     return Counts(*map(int, counts)) if any(counts) else NOTHING
 
 
@@ -155,7 +156,7 @@ def _norm(outcome: Outcome, counts: Counts) -> float:
             return math.nan if counts.nan else math.inf
         if isinstance(outcome.decision.repair, ZeroParameters):
             return _euclidean(_norms(outcome))
-    return float(outcome.host.table[L2, -1])
+    return outcome.host.totals[L2]
 
 
 def _euclidean(norms: Table) -> float:

@@ -64,11 +64,11 @@ MEASURED: Final = tuple(name for name, kind in KINDS.items() if kind.startswith(
 """Columns that may hold NaN or infinity."""
 
 
-def row_of(report: Report, number: Callable[[str | None], int]) -> list[float]:
+def row_of(report: Report, number: Callable[[str], int]) -> list[float]:
     """One row; ``number`` gives the number of a parameter's name."""
     row = list(VALUES(report))
     for i in NAMED:
-        row[i] = number(row[i])
+        row[i] = -1 if row[i] is None else number(row[i])
     for i in OPTIONAL:
         given = row[i] is not None
         row[i + 1] = given

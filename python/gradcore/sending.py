@@ -108,7 +108,7 @@ class Sent:
             None if measured is None else measured[OF_PARAMETERS],
             *((None, None) if units is None else (units.l2, units.counts)),
             *(before, after, scaling),
-            ~statistics.trusted,
+            statistics.untrusted,
             *(decision.skip, decision.stop, decision.restore),
             *(() if rates is None else rates.of_groups),
         ]
@@ -129,6 +129,7 @@ class Sent:
         assert table is not None  # noqa: S101 - for mypy
         fetched = Fetched(
             table,
+            table[:, -1].tolist(),
             ONE if factors is None else factors,
             None if loss is None else float(loss),
             event,

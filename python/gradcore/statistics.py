@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gradcore.totals import Totals
     from gradcore.units import Units
 
 ROWS: Final = (
@@ -35,7 +36,6 @@ OF_UNITS: Final = ("unit_l2", "parameter_unit_l2")
 """What is asked for likewise and measured of each unit rather than each parameter."""
 
 OPTIONAL: Final = (*NEEDS, "parameter_l2", *OF_UNITS)
-
 
 COMPANIONS: Final = {"sum_imag": "sum", "units": "unit_l2"}
 """What cannot be asked for by itself, and what it comes with."""
@@ -72,6 +72,24 @@ class Statistics:
     per_unit: Units | None = None
     """Norms of units, if ``unit_l2`` or ``parameter_unit_l2`` was asked for."""
 
+    _known: Totals | None = field(default=None, init=False, repr=False)
+    """What `know` was told; what `dataclasses.replace` makes of these works it out again."""
+
+    def know(self, totals: Totals) -> None:
+        """Be told, by who has just measured, what would take an operation of torch each."""
+        object.__setattr__(self, "_known", totals)
+
+    @property
+    def untrusted(self) -> Tensor:
+        """0-d bool: something is not finite, or the step is going to be skipped: not `trusted`."""
+        return ~self.trusted if self._known is None else self._known.nonfinite
+
+    @property
+    def totals(self) -> list[float]:
+        """The last column of the table as plain numbers; waits for a device."""
+        known = None if self._known is None else self._known.numbers
+        return self.table[:, -1].tolist() if known is None else known
+
     @property
     def learnable(self) -> Tensor:
         """0-d bool: trusted, and there is a norm, neither 0 nor infinite, to be remembered.
@@ -96,7 +114,7 @@ class Statistics:
             AttributeError: It was not measured.
         """
         self._require(name)
-        return self.table[ROWS.index(name), -1]
+        return self.norm if name == "l2" else self.table[ROWS.index(name), -1]
 
     @property
     def present(self) -> Tensor:
@@ -161,7 +179,7 @@ class Statistics:
     @property
     def norm(self) -> Tensor:
         """Euclidean norm of all finite elements together; float64, 0-d."""
-        return self.table[5, -1]
+        return self.table[5, -1] if self._known is None else self._known.total
 
     @property
     def l1(self) -> Tensor:
@@ -198,16 +216,14 @@ class Statistics:
         """Euclidean norm of each parameter itself; float64 ``[n]``."""
         if self.parameters_table is None:
             self._require("parameter_l2")
-        assert self.parameters_table is not None  # noqa: S101 - for mypy
-        return self.parameters_table[5, :-1]
+        return cast("Tensor", self.parameters_table)[5, :-1]
 
     @property
     def units(self) -> Tensor:
         """Units of each parameter; int64 ``[n]``.  Comes with ``unit_l2`` and its twin."""
         if self.per_unit is None:
             self._require("units")
-        assert self.per_unit is not None  # noqa: S101 - for mypy
-        return self.per_unit.counts
+        return cast("Units", self.per_unit).counts
 
     @property
     def unit_l2(self) -> Tensor:
@@ -216,17 +232,13 @@ class Statistics:
         float64 ``[U]``; of a parameter without a gradient the units have norm 0.
         """
         self._require("unit_l2")
-        assert self.per_unit is not None  # noqa: S101 - for mypy
-        assert self.per_unit.l2 is not None  # noqa: S101 - for mypy
-        return self.per_unit.l2
+        return cast("Tensor", cast("Units", self.per_unit).l2)
 
     @property
     def parameter_unit_l2(self) -> Tensor:
         """Euclidean norm of each unit of each parameter itself; float64 ``[U]``."""
         self._require("parameter_unit_l2")
-        assert self.per_unit is not None  # noqa: S101 - for mypy
-        assert self.per_unit.parameter_l2 is not None  # noqa: S101 - for mypy
-        return self.per_unit.parameter_l2
+        return cast("Tensor", cast("Units", self.per_unit).parameter_l2)
 
     def _require(self, name: str) -> None:
         if name not in self.measured:

@@ -24,6 +24,9 @@ def take(optimizer: Any, found_inf: Tensor | None, divisor: Tensor | None = None
         found_inf: Float32 and 0-d: where it is 1, the optimizer does nothing.
         divisor: Likewise: what the optimizer divides gradients by.
     """
+    if found_inf is None and divisor is None:
+        optimizer.step()
+        return
     told = {}
     if divisor is not None:  # never without the other, as a scaler has it
         told = {"grad_scale": divisor, "found_inf": torch.zeros_like(divisor)}

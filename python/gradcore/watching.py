@@ -19,8 +19,6 @@ Watcher = TypeVar("Watcher", "HealthCheck", "Sink")
 
 def with_findings(report: Report, checks: list[HealthCheck], history: History) -> Report:
     """The report with what the checks have to say; a check that raises is taken off the list."""
-    if not checks:
-        return report
     findings: list[Finding] = []
     _each("check", checks, lambda check: findings.extend(check(report, history)))
     if not findings:
@@ -31,9 +29,11 @@ def with_findings(report: Report, checks: list[HealthCheck], history: History) -
 
 def show(report: Report, checks: list[HealthCheck], history: History, sinks: list[Sink]) -> Report:
     """Show a report to checks, history and sinks; returns it with what the checks have found."""
-    report = with_findings(report, checks, history)
+    if checks:
+        report = with_findings(report, checks, history)
     history.append(report)
-    emit(report, sinks)
+    if sinks:
+        emit(report, sinks)
     return report
 
 

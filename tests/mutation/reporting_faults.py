@@ -11,15 +11,15 @@ REPORTING = (
     Fault(
         "the history hands out the step before the newest",
         f"{G}/ring.py",
-        "(self._start + index) % len(self._rows)",
-        "(self._start + index - 1) % len(self._rows)",
+        "(self._start + index) % self._room",
+        "(self._start + index - 1) % self._room",
         ("tests/test_ring.py",),
     ),
     Fault(
         "a full history does not drop its oldest",
         f"{G}/ring.py",
-        "self._start = (self._start + 1) % len(self._rows)",
-        "self._start = self._start % len(self._rows)",
+        "self._start = (self._start + 1) % self._room",
+        "self._start = self._start % self._room",
         ("tests/test_ring.py", "tests/test_history.py"),
     ),
     Fault(

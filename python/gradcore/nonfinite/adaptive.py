@@ -67,7 +67,7 @@ class Adaptive(nn.Module):
         self.register_buffer("streak", torch.zeros((), dtype=torch.int64))
 
     def forward(self, statistics: Statistics) -> tuple[plan.Verb, ...]:
-        event = ~statistics.trusted
+        event = statistics.untrusted
         streak = torch.where(event, self.streak + 1, 0)
         self.streak.copy_(streak)
         severe = (statistics.nonfinite_share > self.max_share) | (streak >= self.skip_from)

@@ -56,4 +56,4 @@ class Restore:
         require_count("snapshot_every", self.snapshot_every)
 
     def __call__(self, statistics: Statistics) -> plan.Restore:
-        return plan.Restore(~statistics.trusted)
+        return plan.Restore(statistics.untrusted)

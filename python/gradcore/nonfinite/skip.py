@@ -36,4 +36,4 @@ class Skip:
         require_threshold("overflow", self.overflow)
 
     def __call__(self, statistics: Statistics) -> plan.Skip:
-        return plan.Skip(~statistics.trusted)
+        return plan.Skip(statistics.untrusted)

@@ -34,4 +34,4 @@ class Raise:
         require_threshold("overflow", self.overflow)
 
     def __call__(self, statistics: Statistics) -> plan.Stop:
-        return plan.Stop(~statistics.trusted)
+        return plan.Stop(statistics.untrusted)

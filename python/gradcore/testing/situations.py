@@ -146,7 +146,8 @@ def _on_meta(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.to("meta")
     if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{f.name: _on_meta(getattr(value, f.name)) for f in fields(value)})
+        given = [each.name for each in fields(value) if each.init]
+        return replace(value, **{name: _on_meta(getattr(value, name)) for name in given})
     return value
 
 

@@ -104,7 +104,7 @@ def test_a4_running_statistics_over_the_last_thousand_steps_are_saved():
 
     file = io.BytesIO()
     torch.save(guard.state_dict(), file)
-    assert file.tell() < 200_000
+    assert file.tell() < 210_000  # 200 bytes a step
     file.seek(0)
     other = gradcore.Guard([owner], max_norm=5.0)
     other.load_state_dict(torch.load(file, weights_only=True))

@@ -183,6 +183,17 @@ TORCH_LIBRARY_IMPL(gradcore, Meta, m) {
   for (const char* name : {"apply_", "apply_composite_"}) m.impl(name, TORCH_FN(apply_shape_));
 }
 
+// Lazy conjugates and negatives are read and written where they lie, as on the CPU. torch's own way
+// with them is to copy, and to refuse lists that are written to.
+TORCH_LIBRARY_IMPL(gradcore, Conjugate, m) {
+  for (const char* name : {"measure", "apply_", "measure_composite", "apply_composite_"})
+    m.impl(name, torch::CppFunction::makeFallthrough());
+}
+TORCH_LIBRARY_IMPL(gradcore, Negative, m) {
+  for (const char* name : {"measure", "apply_", "measure_composite", "apply_composite_"})
+    m.impl(name, torch::CppFunction::makeFallthrough());
+}
+
 // Any device for which nothing better is registered.
 TORCH_LIBRARY_IMPL(gradcore, CompositeExplicitAutograd, m) {
   m.impl("measure", TORCH_FN(measure_operator<measure_composite>));

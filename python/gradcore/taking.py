@@ -44,7 +44,26 @@ def take(optimizer: Any, found_inf: Tensor | None, divisor: Tensor | None = None
 def minds_found_inf(optimizer: Optimizer) -> bool:
     """Whether an optimizer leaves everything as it is where its ``found_inf`` is 1."""
     kind: Any = type(optimizer)
-    return bool(getattr(optimizer, "_step_supports_amp_scaling", False)) and _minds(kind)
+    able = bool(getattr(optimizer, "_step_supports_amp_scaling", False)) and _minds(kind)
+    return able and all(_has_state(optimizer, group) for group in optimizer.param_groups)
+
+
+def _has_state(optimizer: Optimizer, group: dict[str, Any]) -> bool:
+    """Whether the state of a group is there, or none is needed.
+
+    A fused SGD that is told not to take its first step leaves as momentum whatever lay in the
+    memory (torch 2.13), and the next step adds that to the parameters.
+    """
+    if not group.get("momentum", True):
+        return True
+    without = False
+    for parameter in group["params"]:
+        if parameter.grad is None:
+            continue
+        if any(value is not None for value in optimizer.state.get(parameter, {}).values()):
+            return True
+        without = True
+    return not without
 
 
 @functools.cache

@@ -5,9 +5,11 @@ One process has one device, so whoever wants this one runs ``pytest --device sof
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import subprocess
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -32,12 +34,25 @@ def install() -> None:
         device_count=lambda: 2,
         current_device=operators.current,
         set_device=lambda device: operators.choose(torch.device(device).index or 0),
+        device=chosen,
         get_amp_supported_dtype=lambda: [torch.float16, torch.bfloat16],
         is_current_stream_capturing=operators.capturing,
         manual_seed_all=lambda seed: None,
         _is_in_bad_fork=lambda: False,
     )
     torch._register_device_module(NAME, module)  # noqa: SLF001 - there is no public name
+
+
+@contextlib.contextmanager
+def chosen(device: torch.device | int) -> Iterator[None]:
+    """Make a device the current one in the context."""
+    operators = torch.ops.software_device
+    before = operators.current()
+    operators.choose(device if isinstance(device, int) else device.index or 0)
+    try:
+        yield
+    finally:
+        operators.choose(before)
 
 
 def library() -> Path:

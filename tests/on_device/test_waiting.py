@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from stepping import FUSED, NAN, PLAIN, Kept, Run
+from stepping import FUSED, NAN, PLAIN, Kept, Run, same
 
 import gradcore
 from gradcore import strategies
@@ -42,6 +42,21 @@ def test_a_fused_optimizer_is_told_to_skip_without_waiting(device, waits, optimi
     warm(run)
 
     a_step_waits(run, waits, 0, *fault)
+
+
+@pytest.mark.parametrize("optimizer", FUSED.values(), ids=FUSED)
+def test_a_first_step_that_is_skipped_leaves_no_trace(device, optimizer):
+    """A fused SGD that is told so starts with a momentum of whatever lies in the memory."""
+    run, other = Run(device, optimizer), Run(device, optimizer)
+    before = run.state()
+    assert run.step(NAN).skipped
+    assert same(before, run.state())
+
+    other.count = run.count
+    for each in (run, other):
+        each.step()
+    assert same(run.state(), other.state())
+    assert same(run.parameters(), other.parameters())
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=str)
@@ -129,6 +144,7 @@ def test_measuring_waits_for_nothing(device, waits, needs):
 @pytest.mark.parametrize("optimizer", FUSED.values(), ids=FUSED)
 def test_what_an_optimizer_is_told_is_a_zero_or_a_one(device, monkeypatch, optimizer):
     run = Run(device, optimizer)
+    run.step()
     told = []
     step = type(run.optimizer).step
 

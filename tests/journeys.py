@@ -82,7 +82,9 @@ class Policy:
 
     def __call__(self, statistics: gradcore.Statistics) -> gradcore.Plan:
         """Go on, or not."""
-        return gradcore.ZeroElements(), gradcore.Skip(torch.tensor([self.skips])[0])
+        return gradcore.ZeroElements(), gradcore.Skip(
+            torch.full_like(statistics.trusted, self.skips)
+        )
 
 
 class Walk:

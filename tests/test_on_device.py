@@ -12,12 +12,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+SUITE = (
+    *(f"tests/test_{name}.py" for name in ("guard", "skip", "repair", "report")),
+    *("tests/strategies", "tests/nonfinite"),
+)
+"""What `benchmarks/on_gpu.py` runs on a GPU as well."""
+
+
 @pytest.mark.timeout(600)
-def test_steps_on_a_device_wait_where_they_may_and_say_what_they_did():
+@pytest.mark.parametrize("tests", [("tests/on_device",), SUITE], ids=["steps", "suite"])
+def test_steps_on_a_device_wait_where_they_may_and_say_what_they_did(tests):
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler to build the device with")
+    command = (sys.executable, "-m", "pytest", "-q", "--device", "software")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--device", "software", "tests/on_device"],
+        [*command, "--hypothesis-profile=few", *tests],
         cwd=ROOT,
         capture_output=True,
         text=True,

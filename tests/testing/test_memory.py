@@ -165,5 +165,5 @@ def test_the_rule_the_input_and_the_options_are_said():
         "Clip strategy Poisoned breaks a rule: Memory learns only from steps that can be trusted: "
         "`Statistics.trusted` is false where gradients or loss are not finite. Given a NaN in a "
         "gradient, after 0 steps, and then ordinary gradients, step 10, made with {'keep': 0.5}: "
-        "the decision is another than without"
+        "the decision is another than without."
     )

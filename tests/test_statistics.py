@@ -73,7 +73,7 @@ def test_what_is_known_of_all_follows_from_each(fault):
     other = dataclasses.replace(statistics, table=twice, trusted=torch.tensor(False))
     assert (other.norm.item(), other.untrusted.item()) == (8.0, True)
     for either in (statistics, other):
-        assert either.totals[:6] == either.table[:6, -1].tolist()
+        assert either.totals()[:6] == either.table[:6, -1].tolist()
 
 
 def test_totals_are_of_the_row_that_is_asked_for():

@@ -73,7 +73,7 @@ def fetch(
     parameters = None if measured is None else measured[OF_PARAMETERS]
     return Fetched(
         statistics.table,
-        statistics.totals,
+        statistics.totals(),
         _copied(factors),
         None if loss is None else float(loss),
         bool(statistics.untrusted),

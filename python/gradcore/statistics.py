@@ -84,7 +84,6 @@ class Statistics:
         """0-d bool: something is not finite, or the step is going to be skipped: not `trusted`."""
         return ~self.trusted if self._known is None else self._known.nonfinite
 
-    @property
     def totals(self) -> list[float]:
         """The last column of the table as plain numbers; waits for a device."""
         known = None if self._known is None else self._known.numbers

@@ -29,7 +29,7 @@ def begun(
     Raises:
         DistributedError: The guard is one of many and there is an error: all ranks raise it.
         GradcoreError: The optimizer steps parameters that are not guarded, or has another guard.
-        ScalerError: The scaler has scaled nothing yet, or its scale has collapsed.
+        ScalerError: The scaler has scaled nothing yet.
         TypeError: It is no optimizer or no scaler, or needs a closure.
     """
     try:
